@@ -1,0 +1,135 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// The targets and their arrows are DESIGN §3; `hack/check` holds the same matrix as data and fails on any other import.
+
+let settings: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    .treatAllWarnings(as: .error),
+]
+
+let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let concurrencyHelpers = Target.Dependency.product(name: "NIOConcurrencyHelpers", package: "swift-nio")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let metrics = Target.Dependency.product(name: "Metrics", package: "swift-metrics")
+let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
+let httpClient = Target.Dependency.product(name: "AsyncHTTPClient", package: "async-http-client")
+let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
+let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+
+func module(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: settings)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(name: name, dependencies: dependencies, swiftSettings: settings)
+}
+
+let package = Package(
+    name: "larder",
+    products: [.executable(name: "larder", targets: ["larder"])],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+    ],
+    targets: [
+        .systemLibrary(name: "CFuse", pkgConfig: "fuse3", providers: [.apt(["libfuse3-dev"])]),
+        .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+        .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        .systemLibrary(name: "CXXHash", providers: [.apt(["libxxhash-dev"])]),
+
+        module("Content", []),
+        module("Chunking", ["Content", "CZstd", "CZlib", crypto]),
+        module(
+            "Storage",
+            [
+                "Content", "Chunking", "CXXHash", concurrencyHelpers, logging, metrics,
+                .product(name: "GRDB", package: "GRDB.swift"),
+            ]
+        ),
+        module(
+            "Peers",
+            [
+                "Content", "Chunking", "Storage", concurrencyHelpers, logging, metrics, nioCore, nioPosix,
+                hummingbird, httpClient, httpTypes, lifecycle,
+            ]
+        ),
+        module(
+            "Objects",
+            [
+                "Content", "Chunking", "Storage", "Peers", concurrencyHelpers, logging, metrics, nioCore, nioPosix,
+                lifecycle,
+            ]
+        ),
+        module("FUSE", ["CFuse", concurrencyHelpers]),
+        module("Volumes", ["Content", "Objects", "FUSE", concurrencyHelpers, logging, metrics]),
+        module(
+            "Control",
+            [
+                "Content", "Objects", concurrencyHelpers, logging, nioCore, nioPosix, hummingbird, httpClient,
+                httpTypes, lifecycle,
+            ]
+        ),
+        module(
+            "Agent",
+            [
+                "Content", "Chunking", "Storage", "Peers", "Objects", "Volumes", "Control", concurrencyHelpers,
+                logging, metrics, nioCore, nioPosix, hummingbird, httpTypes, lifecycle,
+                .product(name: "Yams", package: "Yams"),
+            ]
+        ),
+        .executableTarget(
+            name: "larder",
+            dependencies: [
+                "Content", "Control", "Agent", logging, nioCore,
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: settings
+        ),
+
+        // What one core does, stage by stage, on the caller's own file: the ceiling in `hack/bench`.
+        .executableTarget(
+            name: "larder-stages",
+            dependencies: ["Content", "Chunking", "FUSE"],
+            path: "Tests/Benchmarks",
+            swiftSettings: settings
+        ),
+
+        .target(
+            name: "TestSupport",
+            dependencies: ["Content", "Storage", "Peers", "Objects", logging],
+            path: "Tests/Support",
+            swiftSettings: settings
+        ),
+        tests("ContentTests", ["Content"]),
+        tests("ChunkingTests", ["Content", "Chunking"]),
+        tests("StorageTests", ["Content", "Chunking", "Storage", concurrencyHelpers, logging]),
+        tests("PeersTests", ["Content", "Chunking", "Storage", "Peers", concurrencyHelpers, logging, nioCore, lifecycle]),
+        tests("ObjectsTests", ["Content", "Chunking", "Storage", "Peers", "Objects", "TestSupport"]),
+        tests("FUSETests", ["FUSE", concurrencyHelpers]),
+        tests("VolumesTests", ["Content", "Objects", "Volumes", "TestSupport", logging]),
+        tests("ControlTests", ["Content", "Objects", "Control", concurrencyHelpers, logging, nioCore]),
+        tests("AgentTests", ["Content", "Agent", logging]),
+    ],
+    swiftLanguageModes: [.v6]
+)
+
+if let only = Context.environment["LARDER_ONLY"] {
+    let names = Set(only.split(separator: ",").map(String.init))
+    package.targets.removeAll { !names.contains($0.name) && !["CFuse", "CZstd", "CZlib", "CXXHash"].contains($0.name) }
+    if !names.contains("larder") { package.products = [] }
+}

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Content
+
+extension AgentConfiguration.Store {
+    init(reading root: inout ConfigurationReader.Section, with reader: inout ConfigurationReader) {
+        self.init()
+        var section = reader.section("store", of: &root)
+        path = reader.value("path", of: &section, absolutePath) ?? path
+        quota = reader.value("quota", of: &section) { text throws(AgentError) in
+            let size = try ByteSize(parsing: text)
+            guard size.bytes >= 64 << 20 else {
+                throw AgentError(.value, "'\(text)' is less than 64MiB, which nothing useful fits in")
+            }
+            return size
+        }
+        freeFraction = reader.value("freeFraction", of: &section, share) ?? freeFraction
+        reader.end(section)
+    }
+}
+
+extension AgentConfiguration.Peers {
+    init(reading root: inout ConfigurationReader.Section, with reader: inout ConfigurationReader) {
+        self.init()
+        var section = reader.section("peers", of: &root)
+        for element in reader.list("static", of: &section) ?? [] {
+            guard let endpoint = reader.text(of: element, remote) else { continue }
+            if `static`.contains(endpoint) {
+                reader.report(element.origin, element.path, "\(endpoint) is listed twice")
+            } else {
+                `static`.append(endpoint)
+            }
+        }
+        dns = reader.value("dns", of: &section, remote)
+        reader.end(section)
+    }
+}
+
+extension AgentConfiguration.Owner {
+    init(reading root: inout ConfigurationReader.Section, with reader: inout ConfigurationReader) {
+        self.init()
+        var section = reader.section("owner", of: &root)
+        uid = reader.value("uid", of: &section, identity) ?? uid
+        gid = reader.value("gid", of: &section, identity) ?? gid
+        reader.end(section)
+    }
+}
+
+extension AgentConfiguration.Log {
+    init(reading root: inout ConfigurationReader.Section, with reader: inout ConfigurationReader) {
+        self.init()
+        var section = reader.section("log", of: &root)
+        level = reader.value("level", of: &section) { text throws(AgentError) in try choice(text, Level.self) } ?? level
+        format =
+            reader.value("format", of: &section) { text throws(AgentError) in try choice(text, Format.self) } ?? format
+        reader.end(section)
+    }
+}
+
+extension AgentConfiguration.Limits {
+    init(reading root: inout ConfigurationReader.Section, with reader: inout ConfigurationReader) {
+        self.init()
+        var section = reader.section("limits", of: &root)
+        memory = reader.value("memory", of: &section, size(from: 32 << 20, to: 1 << 40)) ?? memory
+        stall = reader.value("stall", of: &section, duration(from: .seconds(1), to: .seconds(86_400))) ?? stall
+        settle = reader.value("settle", of: &section, duration(from: .milliseconds(1), to: .seconds(60))) ?? settle
+        object = reader.value("object", of: &section, size(from: 1, to: Manifest.sizeMax)) ?? object
+        entries = reader.value("entries", of: &section, count(from: 1, to: 100_000_000)) ?? entries
+        lease = reader.value("lease", of: &section, duration(from: .seconds(60), to: .seconds(2_592_000))) ?? lease
+        openFiles = reader.value("openFiles", of: &section, count(from: 64, to: 1 << 20)) ?? openFiles
+        reader.end(section)
+    }
+}
+
+extension ConfigurationReader {
+    /// Where a field stands: what is over it, or its place in the file.
+    func origin(of name: String, in section: Section) -> ConfigurationOrigin {
+        overrides.value(of: section.path(of: name))?.origin ?? section.origin(of: name) ?? .absent
+    }
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Control
+import Logging
+import NIOConcurrencyHelpers
+import Objects
+import Peers
+import ServiceLifecycle
+import Volumes
+
+// The parts as services: each runs its part and says, where that ends badly, what it was and what to do.
+
+struct PeersPart: Service {
+    let service: PeerService
+    let listen: Endpoint
+
+    func run() async throws {
+        do {
+            try await service.run()
+        } catch let error as CancellationError {
+            throw error
+        } catch {
+            throw AgentError(
+                .address,
+                "peers cannot be served at \(listen): free the port, or set 'listen' to another",
+                cause: "\(error)"
+            )
+        }
+    }
+}
+
+struct CachePart: Service {
+    let cache: ObjectCache
+
+    func run() async throws { try await cache.run() }
+}
+
+struct ControlPart: Service {
+    let parts: AgentParts
+    let socket: ControlServer.Socket
+    let logger: Logger
+
+    func run() async throws {
+        do {
+            try await ControlServer(socket: socket, cache: parts.cache, facts: parts.facts, logger: logger) {
+                parts.isControlServing.withLockedValue { $0 = true }
+            }.run()
+        } catch let error as ControlError {
+            throw AgentError(.address, error.message)
+        }
+    }
+}
+
+/// A volume: its mount, and its socket beside it.
+struct VolumePart: Service {
+    /// How long after a mount was taken away from outside it is made again: at once would spin where that repeats.
+    static let pause = Duration.seconds(1)
+
+    let volume: Volume
+    let parts: AgentParts
+    let logger: Logger
+
+    func run() async throws {
+        try start()
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            try await serveSocket(in: &group)
+            group.addTask { await keepMounted() }
+            group.addTask { try await gracefulShutdown() }
+            let first = await group.nextResult()
+            // The mount goes while the store can still answer: readers end well, new ones see the read-only directory.
+            await volume.stop()
+            group.cancelAll()
+            while await group.nextResult() != nil {}
+            if case .failure(let error) = first, !(error is CancellationError) { throw error }
+        }
+    }
+
+    private func start() throws(AgentError) {
+        do {
+            try volume.start()
+        } catch {
+            throw AgentError(.volume, "volume \(volume.configuration.name) cannot be mounted", cause: "\(error)")
+        }
+    }
+
+    /// Starts the volume's socket; its directory is writable only until it is bound (P12).
+    private func serveSocket(in group: inout ThrowingTaskGroup<Void, any Error>) async throws {
+        let configuration = volume.configuration
+        let socket = ControlServer.Socket.volume(
+            path: configuration.socketPath,
+            namespace: configuration.namespace,
+            isWritable: configuration.access == .readWrite
+        )
+        let (bound, announce) = AsyncStream<Void>.makeStream()
+        let server = ControlServer(socket: socket, cache: parts.cache, facts: parts.facts, logger: logger) {
+            announce.finish()
+        }
+        group.addTask {
+            defer { announce.finish() }
+            do {
+                try await server.run()
+            } catch let error as ControlError {
+                throw AgentError(.volume, "volume \(configuration.name): \(error.message)")
+            }
+        }
+        try await volume.withWritableParent { for await _ in bound {} }
+    }
+
+    /// Mounts again where somebody unmounted by hand; until that succeeds the path refuses writes (P12).
+    private func keepMounted() async {
+        while true {
+            await volume.untilEnded()
+            do {
+                try await Task.sleep(for: VolumePart.pause)
+                guard !Task.isShuttingDownGracefully else { return }
+                logger.warning("mounting again", metadata: ["volume": "\(volume.configuration.name)"])
+                try start()
+            } catch is CancellationError {
+                return
+            } catch {
+                logger.error("volume not mounted", metadata: ["error": "\(error)"])
+            }
+        }
+    }
+}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CFuse
+import Glibc
+
+/// What a session's threads, its pending replies and its owner share. libfuse has an unowned pointer to it; the thread
+/// that ends the session holds it until libfuse's session is gone.
+final class SessionCore: @unchecked Sendable {
+    // Safety: `session`, `workers` and `device` are set before the first thread starts and taken down after the
+    // last was joined, with `lifecycle` keeping everybody else out.
+    struct Lifecycle {
+        var mounted = false
+        var initialised = false
+        var endRequested = false
+        /// A thread saw the connection end, or cannot read from it.
+        var cut = false
+        /// No new use of libfuse's session from outside of its threads.
+        var closing = false
+        var ended = false
+        var readAheadSet = false
+        /// Calls from outside of the session's threads that are using libfuse's session.
+        var users = 0
+        var waiters: [Int: CheckedContinuation<Void, Never>] = [:]
+        var waiterCount = 0
+    }
+
+    let mountPoint: String
+    let options: SessionOptions
+    let operations: any Operations
+    let pending = PendingReplies()
+    let lifecycle = Monitor(Lifecycle())
+    /// The session's threads find themselves under it; nil if the process has no more of these.
+    let key: pthread_key_t?
+    var session: OpaquePointer?
+    var workers: [UnsafeMutablePointer<cfuse_worker>] = []
+    var device: String?
+
+    init(mountPoint: String, options: SessionOptions, operations: any Operations) {
+        self.mountPoint = mountPoint
+        self.options = options
+        self.operations = operations
+        var key = pthread_key_t()
+        self.key = pthread_key_create(&key, nil) == 0 ? key : nil
+    }
+
+    deinit {
+        if let key { pthread_key_delete(key) }
+    }
+
+    /// The session's thread that this is.
+    var worker: UnsafeMutablePointer<cfuse_worker>? {
+        guard let key else { return nil }
+        return pthread_getspecific(key)?.assumingMemoryBound(to: cfuse_worker.self)
+    }
+
+    /// The thread's own memory; nil if it is not as long.
+    func replyBuffer(_ size: Int) -> UnsafeMutableRawBufferPointer? {
+        guard let worker, size <= worker.pointee.reply_size else { return nil }
+        return UnsafeMutableRawBufferPointer(start: worker.pointee.reply, count: size)
+    }
+
+    /// The thread's own listing, emptied.
+    func directoryBuffer(_ size: Int, plus: Bool) -> DirectoryBuffer? {
+        guard let directory = worker?.pointee.directory else { return nil }
+        let buffer = Unmanaged<DirectoryBuffer>.fromOpaque(directory).takeUnretainedValue()
+        buffer.reset(capacity: size, plus: plus)
+        return buffer
+    }
+
+    /// INIT: what the kernel shall do.
+    func negotiate(_ connection: inout fuse_conn_info) {
+        // Left out on purpose: ATOMIC_O_TRUNC and WRITEBACK_CACHE (a truncation and a write are requests of their own,
+        // in their order), AUTO_INVAL_DATA (what changes is invalidated explicitly), HANDLE_KILLPRIV (the kernel clears
+        // setuid bits by a setattr), the locks (the kernel keeps them), and splice, which costs a pipe's two more
+        // system calls a request.
+        let wanted =
+            FUSE_CAP_ASYNC_READ | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO
+            | FUSE_CAP_ASYNC_DIO | FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_EXPLICIT_INVAL_DATA
+        connection.want = UInt32(bitPattern: wanted) & connection.capable
+        connection.max_write = UInt32(clamping: options.maxWrite)
+        connection.max_readahead = min(connection.max_readahead, UInt32(clamping: options.maxReadAhead))
+        connection.max_background = UInt32(clamping: options.maxBackground)
+        connection.congestion_threshold = UInt32(clamping: options.congestionThreshold)
+        connection.time_gran = 1
+        worker?.pointee.initialised = 1
+    }
+
+    /// Starts the task that answers the request. The interrupt function is set before there is a task that could
+    /// answer: libfuse calls it at once, on this thread and with the request locked, if the signal was there already.
+    func answerLater(_ request: KernelRequest, limit: Int, _ body: @escaping @Sendable (PendingReply) async -> Void) {
+        guard let token = pending.add(request) else {
+            // More than PendingReplies.countMax wait already: the caller may come back.
+            _ = request.error(.again)
+            return
+        }
+        let reply = PendingReply(core: self, token: token, limit: limit)
+        let interrupted: fuse_interrupt_func_t = { request, token in
+            guard let request, let token, let data = fuse_req_userdata(request) else { return }
+            Unmanaged<SessionCore>.fromOpaque(data)._withUnsafeGuaranteedRef {
+                $0.pending.interrupt(PendingReplies.Token(token))
+            }
+        }
+        fuse_req_interrupt_func(request.pointer, interrupted, token.pointer)
+        let task = Task.immediate { await body(reply) }
+        pending.attach(task, to: token)
+    }
+
+    /// Calls into libfuse's session from any thread; nil if there is none.
+    func withSession<Result>(_ body: (OpaquePointer) -> Result) -> Result? {
+        let entered = lifecycle.withLock { lifecycle in
+            guard lifecycle.initialised, !lifecycle.closing else { return false }
+            lifecycle.users += 1
+            return true
+        }
+        guard entered, let session else { return nil }
+        defer { lifecycle.change { $0.users -= 1 } }
+        return body(session)
+    }
+}

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Chunking
+import Content
+import Logging
+import Peers
+import Storage
+
+/// Brings what an object lacks: manifest, block lists and chunks, for readers and for prefetches.
+final class Fetch: Sendable {
+    /// The first and the longest pause between two rounds through all sources.
+    static let pauseMin = Duration.milliseconds(100)
+    static let pauseMax = Duration.seconds(2)
+
+    private let store: Store
+    private let flights: Flights
+    private let jobs: Jobs
+    private let space: Space
+    private let limits: Limits
+    private let becameWhole: @Sendable (OpenObject, UInt64) async -> Void
+
+    init(
+        store: Store,
+        flights: Flights,
+        jobs: Jobs,
+        space: Space,
+        limits: Limits,
+        becameWhole: @escaping @Sendable (OpenObject, UInt64) async -> Void
+    ) {
+        self.store = store
+        self.flights = flights
+        self.jobs = jobs
+        self.space = space
+        self.limits = limits
+        self.becameWhole = becameWhole
+    }
+
+    /// Brings a range for a waiting reader; goes round the sources until the stall limit.
+    func bring(_ object: OpenObject, offset: UInt64, count: Int) async throws {
+        try await untilStalled(object) {
+            guard let map = try await self.map(of: object, .reader) else { return false }
+            for block in map.blocks(offset: offset, count: count) {
+                guard try await self.bring(object, block, of: map, .reader) else { return false }
+            }
+            return true
+        }
+    }
+
+    /// Asks for blocks that a reader will want next; failures are the reader's to see when it gets there.
+    func runAhead(_ object: OpenObject, blocks: Range<Int>) {
+        for block in blocks where !object.isPresent(block) {
+            _ = jobs.submit { [self] in
+                guard let map = try? object.map() else { return }
+                _ = try? await bring(object, block, of: map, .deadline)
+            }
+        }
+    }
+
+    /// Brings a whole object in order, a few blocks at a time.
+    ///
+    /// - Returns: false where some of it was to be had nowhere.
+    func bringAll(_ object: OpenObject, _ priority: Priority, progress: @Sendable (UInt64) -> Void) async throws -> Bool {
+        guard let map = try await map(of: object, priority) else { return false }
+        guard map.count > 0 else { return true }
+        return try await withThrowingTaskGroup(of: (Int, Bool).self) { group in
+            var next = 0
+            var complete = true
+            while next < min(Limits.prefetchRequests, map.count) {
+                let block = next
+                group.addTask { (block, try await self.bring(object, block, of: map, priority)) }
+                next += 1
+            }
+            for try await (block, came) in group {
+                complete = complete && came
+                if came { progress(map.manifest.blocks[block].length) }
+                guard complete, next < map.count else { continue }
+                let block = next
+                group.addTask { (block, try await self.bring(object, block, of: map, priority)) }
+                next += 1
+            }
+            return complete
+        }
+    }
+
+    /// Bytes of an object that are not here: exact where its block lists are, else by whole blocks.
+    func missing(of object: OpenObject) throws -> UInt64 {
+        if object.isWhole { return 0 }
+        guard let map = try object.map() else { return UInt64.max }
+        var missing: UInt64 = 0
+        for (at, block) in map.manifest.blocks.enumerated() where !object.isPresent(at) {
+            guard let list = try object.list(at, of: map) else {
+                missing += block.length
+                continue
+            }
+            for chunk in list.chunks where store.chunks.length(of: chunk.digest) == nil {
+                missing += UInt64(chunk.length)
+            }
+        }
+        return missing
+    }
+
+    /// The manifest, fetched where it is not here.
+    func map(of object: OpenObject, _ priority: Priority) async throws -> BlockMap? {
+        if let map = try object.map() { return map }
+        let want = Flights.Want(manifest: object.manifest, level: .reader, priority: priority)
+        guard try await flights.ensure([object.manifest], want) else { return nil }
+        return try object.map()
+    }
+
+    /// One block: its list (with the next ones in the same request), then what is missing of its chunks.
+    private func bring(
+        _ object: OpenObject,
+        _ block: Int,
+        of map: BlockMap,
+        _ priority: Priority
+    ) async throws -> Bool {
+        if object.isPresent(block) { return true }
+        let want = Flights.Want(manifest: object.manifest, level: .reader, priority: priority)
+        let reference = map.manifest.blocks[block]
+        if store.chunks.length(of: reference.digest) == nil {
+            let batch = map.manifest.blocks[block..<min(map.count, block + OpenObject.blockListBatch)]
+            guard try await flights.ensure(batch.map(\.digest), want) else { return false }
+        }
+        guard let list = try object.list(block, of: map) else { return false }
+        let missing = list.chunks.filter { !store.chunks.contains($0.digest) }
+        if !missing.isEmpty {
+            let bytes = missing.reduce(0) { $0 + UInt64($1.length) }
+            let came = try await space.withReservation(of: bytes, label: "fetch") {
+                try await flights.ensure(missing.map(\.digest), want)
+            }
+            guard came else { return false }
+        }
+        if object.blockIsPresent(block) { await becameWhole(object, map.manifest.size) }
+        return true
+    }
+
+    private func untilStalled(_ object: OpenObject, _ attempt: () async throws -> Bool) async throws {
+        let begin = ContinuousClock.now
+        var pause = Fetch.pauseMin
+        while true {
+            if try await attempt() { return }
+            guard ContinuousClock.now - begin + pause < limits.stall else {
+                throw ObjectError(
+                    .unavailable,
+                    "no agent could give the bytes of object \(object.manifest) for \(limits.stall): "
+                        + "see `larder status` for peers and links"
+                )
+            }
+            try await Task.sleep(for: pause)
+            pause = min(Fetch.pauseMax, pause * 2)
+        }
+    }
+}

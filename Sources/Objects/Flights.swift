@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Content
+import Logging
+import NIOConcurrencyHelpers
+import Peers
+import Storage
+
+/// Fetches chunks that are missing here, each once, from the sources that the level of the asker allows.
+///
+/// A flight's chunks end in the store and its waiters are told one by one, so a follower streams behind the bytes.
+/// Nobody holds memory for another: a waiter that is told reads the store.
+final class Flights: Sendable {
+    fileprivate struct Flight {
+        let request: ChunkRequest
+        var priority: Priority
+        var askers: Set<UInt64>
+        /// Who is being asked just now.
+        var source: Source?
+    }
+
+    fileprivate struct State {
+        var table = FlightTable()
+        var nextWaiter: FlightTable.WaiterID = 1
+        var continuations: [FlightTable.WaiterID: CheckedContinuation<Bool, Never>] = [:]
+        var flights: [FlightTable.FlightID: Flight] = [:]
+        /// Waiters that were cancelled before their continuation was there.
+        var cancelled: Set<FlightTable.WaiterID> = []
+    }
+
+    /// What a caller wants, and how urgently.
+    struct Want: Sendable {
+        var manifest: Digest
+        var level: FetchLevel
+        var priority: Priority
+        /// The request of a peer for which this is done, so that its promotion reaches what it waits for.
+        var asker: UInt64?
+    }
+
+    private let store: Store
+    private let peers: PeerService
+    private let jobs: Jobs
+    private let logger: Logger
+    private let statistics: FetchStatistics
+    private let state = NIOLockedValueBox(State())
+
+    init(store: Store, peers: PeerService, jobs: Jobs, statistics: FetchStatistics, logger: Logger) {
+        self.store = store
+        self.peers = peers
+        self.jobs = jobs
+        self.statistics = statistics
+        self.logger = logger
+    }
+
+    /// Brings those of `digests` that are not in the store, in one request per source.
+    ///
+    /// - Returns: true where all of them are in the store now; false where no source had some of them.
+    /// - Throws: `CancellationError`; the flight goes on without the caller.
+    func ensure(_ digests: [Digest], _ want: Want) async throws -> Bool {
+        var seen = Set<Digest>()
+        let missing = digests.filter { !store.chunks.contains($0) && seen.insert($0).inserted }
+        guard !missing.isEmpty else { return true }
+        let waiter = state.withLockedValue { state in
+            defer { state.nextWaiter += 1 }
+            return state.nextWaiter
+        }
+        defer { state.withLockedValue { _ = $0.cancelled.remove(waiter) } }
+        return try await withTaskCancellationHandler {
+            try Task.checkCancellation()
+            let arrived = await withCheckedContinuation { continuation in
+                join(missing, want, waiter: waiter, continuation)
+            }
+            try Task.checkCancellation()
+            return arrived
+        } onCancel: {
+            let continuation = state.withLockedValue { state -> CheckedContinuation<Bool, Never>? in
+                state.table.left(waiter)
+                if let continuation = state.continuations.removeValue(forKey: waiter) { return continuation }
+                state.cancelled.insert(waiter)
+                return nil
+            }
+            continuation?.resume(returning: false)
+        }
+    }
+
+    private func join(
+        _ missing: [Digest],
+        _ want: Want,
+        waiter: FlightTable.WaiterID,
+        _ continuation: CheckedContinuation<Bool, Never>
+    ) {
+        typealias Start = (FlightTable.FlightID, ChunkRequest)
+        let cancelled = state.withLockedValue { $0.cancelled.contains(waiter) }
+        guard !cancelled else { return continuation.resume(returning: false) }
+        let (start, promote) = state.withLockedValue { state -> (Start?, [Flight]) in
+            let joined = state.table.join(missing, waiter: waiter)
+            state.continuations[waiter] = continuation
+            let slower = joined.others.compactMap { state.promote($0, to: want.priority, for: want.asker) }
+            guard !joined.new.isEmpty else { return (nil, slower) }
+            let request = ChunkRequest(
+                manifest: want.manifest,
+                chunks: joined.new,
+                level: want.level,
+                priority: want.priority
+            )
+            state.flights[joined.flight] = Flight(
+                request: request,
+                priority: want.priority,
+                askers: want.asker.map { [$0] } ?? []
+            )
+            return ((joined.flight, request), slower)
+        }
+        tellPromoted(promote, want.priority)
+        guard let (flight, request) = start else { return }
+        let submitted = jobs.submit { [self] in await fly(flight, request) }
+        if !submitted { end(flight, request) }
+    }
+
+    /// A peer's request has become more urgent: so has what is fetched for it.
+    func promote(asker: UInt64, to priority: Priority) {
+        let promoted = state.withLockedValue { state in
+            state.flights.filter { $0.value.askers.contains(asker) }.keys
+                .compactMap { state.promote($0, to: priority, for: nil) }
+        }
+        tellPromoted(promoted, priority)
+    }
+
+    /// Tells the sources that are being asked; one that is asked later gets the new priority with the request.
+    private func tellPromoted(_ flights: [Flight], _ priority: Priority) {
+        for flight in flights {
+            guard let source = flight.source else { continue }
+            _ = jobs.submit { [peers] in await peers.promote(flight.request.id, at: source, to: priority) }
+        }
+    }
+
+    /// One flight: source after source for what is still missing.
+    private func fly(_ flight: FlightTable.FlightID, _ request: ChunkRequest) async {
+        var rest = request.chunks.filter { !store.chunks.contains($0) }
+        for source in peers.sources(for: request.manifest, level: request.level) where !rest.isEmpty {
+            let priority = state.withLockedValue { state in
+                state.flights[flight]?.source = source
+                return state.flights[flight]?.priority ?? request.priority
+            }
+            let part = ChunkRequest(
+                id: request.id,
+                manifest: request.manifest,
+                chunks: rest,
+                level: request.level,
+                priority: priority
+            )
+            do {
+                _ = try await peers.fetch(part, from: source) { chunk in
+                    try self.take(chunk, from: source)
+                }
+            } catch is CancellationError {
+                break
+            } catch {
+                statistics.failed()
+                logger.info("source failed", metadata: ["source": "\(source)", "error": "\(error)"])
+            }
+            rest.removeAll { store.chunks.contains($0) }
+        }
+        for digest in request.chunks where store.chunks.contains(digest) { wake(digest) }
+        end(flight, request)
+    }
+
+    private func take(_ chunk: ReceivedChunk, from source: Source) throws {
+        if let (codec, payload) = chunk.stored {
+            _ = try payload.withUnsafeBytes {
+                try store.chunks.insert(
+                    chunk.digest,
+                    kind: chunk.kind,
+                    codec: codec,
+                    rawLength: chunk.raw.count,
+                    payload: $0
+                )
+            }
+        } else {
+            _ = try chunk.raw.withUnsafeBytes { try store.chunks.insert(chunk.digest, kind: chunk.kind, raw: $0) }
+        }
+        statistics.received(chunk.raw.count, from: source)
+        wake(chunk.digest)
+    }
+
+    private func wake(_ digest: Digest) {
+        let done = state.withLockedValue { state in
+            state.table.arrived(digest).compactMap { state.continuations.removeValue(forKey: $0) }
+        }
+        for continuation in done { continuation.resume(returning: true) }
+    }
+
+    private func end(_ flight: FlightTable.FlightID, _ request: ChunkRequest) {
+        let abandoned = state.withLockedValue { state in
+            state.flights[flight] = nil
+            return state.table.ended(flight, of: request.chunks)
+                .compactMap { state.continuations.removeValue(forKey: $0) }
+        }
+        for continuation in abandoned { continuation.resume(returning: false) }
+    }
+}
+
+extension Flights.State {
+    /// Notes a more urgent asker of a flight. Returns its request where that makes it more urgent.
+    fileprivate mutating func promote(
+        _ flight: FlightTable.FlightID,
+        to priority: Priority,
+        for asker: UInt64?
+    ) -> Flights.Flight? {
+        guard let known = flights[flight] else { return nil }
+        if let asker { flights[flight]?.askers.insert(asker) }
+        guard priority < known.priority else { return nil }
+        flights[flight]?.priority = priority
+        return known
+    }
+}

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Chunking
+import Content
+import NIOConcurrencyHelpers
+import NIOPosix
+import Storage
+
+/// Turns staged bytes into chunks on every core, while more bytes arrive.
+///
+/// Cutting is sequential and fast; digests and compression of a window's chunks run in parallel while the next window
+/// is being cut. Memory: two windows for each ingest at work, and `permits` says how many work at once.
+final class Ingest: Sendable {
+    private let store: Store
+    private let pool: NIOThreadPool
+    private let width: Int
+    private let permits: Permits
+    private let pins: ChunkPins
+
+    init(store: Store, pool: NIOThreadPool, width: Int, pins: ChunkPins, limits: Limits) {
+        self.store = store
+        self.pool = pool
+        self.width = width
+        self.pins = pins
+        self.permits = Permits(limits.ingestCount)
+    }
+
+    /// Continues `pass` over the bytes of `staging` below `end`.
+    ///
+    /// - Parameters:
+    ///   - isEnd: `end` is the object's size: the last chunk is cut there.
+    ///   - update: called after each window, so that the collector sees what is kept.
+    func advance(
+        _ pass: IngestPass,
+        over staging: StagingFile,
+        to end: UInt64,
+        isEnd: Bool,
+        update: (IngestPass) -> Void
+    ) async throws -> IngestPass {
+        try await permits.withPermit {
+            let owner = pins.begin()
+            defer { pins.end(owner) }
+            var pass = pass
+            var window: IngestPass.Window?
+            (pass, window) = try await cutWindow(pass, staging, end, isEnd)
+            while let current = window {
+                async let references = digest(current, owner)
+                (pass, window) = try await cutWindow(pass, staging, end, isEnd)
+                let done = try await references
+                for list in pass.append(done) { try insert(list) }
+                update(pass)
+                pins.clear(owner, done.map(\.digest))
+            }
+            return pass
+        }
+    }
+
+    /// Stores the last block's list and the manifest.
+    func finish(_ pass: IngestPass) throws -> (digest: Digest, manifest: Manifest, pass: IngestPass) {
+        var pass = pass
+        if let last = pass.finish() { try insert(last) }
+        let manifest = pass.builder.manifest
+        let encoded = manifest.encoded()
+        let digest = Digest.sha256(of: encoded)
+        _ = try encoded.withUnsafeBytes { try store.chunks.insert(digest, kind: .manifest, raw: $0) }
+        return (digest, manifest, pass)
+    }
+
+    private func insert(_ list: BlockList) throws {
+        let encoded = list.encoded()
+        let digest = Digest.sha256(of: encoded)
+        _ = try encoded.withUnsafeBytes { try store.chunks.insert(digest, kind: .blockList, raw: $0) }
+    }
+
+    private func cutWindow(
+        _ pass: IngestPass,
+        _ staging: StagingFile,
+        _ end: UInt64,
+        _ isEnd: Bool
+    ) async throws -> (IngestPass, IngestPass.Window?) {
+        let left = end - min(end, pass.position)
+        // Short of the end, a rest below one window waits for more bytes: its last chunk cannot be told yet.
+        guard left > 0, isEnd || left >= UInt64(Limits.ingestWindow) else { return (pass, nil) }
+        return try await pool.runIfActive {
+            var pass = pass
+            let at = pass.position
+            let buffer = try WindowBuffer(capacity: Int(min(left, UInt64(Limits.ingestWindow)))) {
+                try staging.read(into: $0, at: at)
+            }
+            let window = pass.cut(buffer, isEnd: isEnd && at + UInt64(buffer.count) >= end)
+            return (pass, window.chunks.isEmpty ? nil : window)
+        }
+    }
+
+    /// Digests a window's chunks and stores the new ones, in `width` runs of about equal length.
+    private func digest(_ window: IngestPass.Window, _ owner: UInt64) async throws -> [ChunkReference] {
+        guard window.chunks.count > 1 else {
+            return try await pool.runIfActive { try self.digest(window.chunks[...], of: window.buffer, owner) }
+        }
+        let share = (window.chunks.count + width - 1) / width
+        return try await withThrowingTaskGroup(of: (Int, [ChunkReference]).self) { group in
+            for start in stride(from: 0, to: window.chunks.count, by: share) {
+                let run = window.chunks[start..<min(window.chunks.count, start + share)]
+                group.addTask {
+                    (start, try await self.pool.runIfActive { try self.digest(run, of: window.buffer, owner) })
+                }
+            }
+            var parts: [(Int, [ChunkReference])] = []
+            for try await part in group { parts.append(part) }
+            return parts.sorted { $0.0 < $1.0 }.flatMap(\.1)
+        }
+    }
+
+    private func digest(
+        _ chunks: ArraySlice<Range<Int>>,
+        of buffer: WindowBuffer,
+        _ owner: UInt64
+    ) throws -> [ChunkReference] {
+        try chunks.map { range in
+            let bytes = UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer.bytes)[range])
+            let digest = Digest.sha256(of: bytes)
+            // Named first and asked for then: a sweep that begins in between finds it named.
+            pins.add(digest, owner)
+            if !store.chunks.contains(digest) { _ = try store.chunks.insert(digest, kind: .data, raw: bytes) }
+            return ChunkReference(digest: digest, length: UInt32(range.count))
+        }
+    }
+}

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// The bounds on what one agent does at once, each with its default and its reason.
+public struct Limits: Sendable {
+    /// How long a read whose bytes nobody can give waits before it fails: long enough for an agent to restart and a
+    /// line to come back, short enough that a job fails while somebody looks.
+    public var stall: Duration = .seconds(60)
+    /// How long a lookup waits for a key that is being published (DESIGN §5).
+    public var settle: Duration = .seconds(1)
+    /// How long an open waits for a key that a hint announced and that does not exist yet. A lookup holds the
+    /// directory's lock in the kernel meanwhile, so this stays well below the stall limit.
+    public var announced: Duration = .seconds(10)
+    /// The largest object, bytes.
+    public var objectByteCount: UInt64 = 1 << 40
+    /// Anonymous memory of the whole agent, bytes; windows and caches below are sized from it.
+    public var memoryByteCount: Int = 256 << 20
+    /// How long a source keeps an object for a reader elsewhere without hearing of it again.
+    public var lease: Duration = .seconds(24 * 3600)
+    /// How long a hint for a key that does not exist is remembered.
+    public var hintAge: Duration = .seconds(6 * 3600)
+    /// Hinted keys remembered at once: a hint is 1 KiB at most, so this is 16 MiB at most.
+    public var hintCount: Int = 16_384
+
+    public init() {}
+
+    /// Objects chunked at once while their bytes arrive: each holds two windows.
+    var ingestCount: Int { max(2, memoryByteCount / 4 / (2 * Limits.ingestWindow)) }
+    /// Bytes of decoded chunks kept for the next request of a sequential reader.
+    var chunkCacheByteCount: Int { memoryByteCount / 16 }
+
+    /// Bytes that are cut at a time: enough chunks to occupy every core, few enough to keep memory small.
+    static let ingestWindow = 4 << 20
+    /// Blocks asked for ahead of a sequential reader: about 32 MiB, five seconds of a 50 Mbit/s link.
+    static let readAheadBlocks = 8
+    /// Requests of a prefetch under way at once: one on the wire, one being served, one being asked for.
+    static let prefetchRequests = 3
+    /// The most chunks of one request, so that its answer stays near one block.
+    static let requestChunkCountMax = 512
+    /// Space is reserved for a growing object in steps that double up to this.
+    static let reservationStepMax: UInt64 = 32 << 20
+}

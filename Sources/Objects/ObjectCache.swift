@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Chunking
+public import Content
+public import Logging
+import NIOConcurrencyHelpers
+import NIOPosix
+public import Peers
+public import ServiceLifecycle
+public import Storage
+
+/// The one API of all doors: names, reading, writing, hints.
+///
+/// What is decided where: which bytes an object has is `Content` and `Chunking`; where chunks lie is `Storage`; who has
+/// them is `Peers`; here they are joined: a read finds its chunks or brings them once, a write becomes an object once.
+///
+/// Calls without `async` are local, take about 20 µs, and may come from any thread. Nothing here waits for ever: what
+/// waits has a limit in ``Limits``.
+public final class ObjectCache: Service {
+    /// One name in a directory.
+    public struct Child: Sendable, Hashable {
+        public let name: String
+        /// Nil where the name is a directory that only the keys below it imply.
+        public let entry: Entry?
+    }
+
+    public let limits: Limits
+    let store: Store
+    let directory: Directory
+    let peers: PeerService
+    let logger: Logger
+    let jobs = Jobs()
+    let space: Space
+    let collector: Collector
+    let openObjects: OpenObjects
+    let settling: Settling
+    let fetch: Fetch
+    let flights: Flights
+    let ingest: Ingest
+    let prefetcher: Prefetcher
+    let statistics = FetchStatistics()
+    private let chunkCache: ChunkCache
+    private let pool: NIOThreadPool
+    private let reads = NIOLockedValueBox<[Digest: UInt64]>([:])
+
+    /// Joins an open store and its peers.
+    ///
+    /// - Parameters:
+    ///   - uplinkBytesPerSecond: the configured rate of links, for estimates of time.
+    ///   - coreCount: threads for digests and compression.
+    public init(
+        store: Store,
+        directory: Directory,
+        peers: PeerService,
+        site: String,
+        uplinkBytesPerSecond: Double? = nil,
+        limits: Limits = Limits(),
+        coreCount: Int,
+        logger: Logger
+    ) {
+        self.limits = limits
+        self.store = store
+        self.directory = directory
+        self.peers = peers
+        self.logger = logger
+        pool = NIOThreadPool(numberOfThreads: max(2, coreCount))
+        pool.start()
+        openObjects = OpenObjects(store: store)
+        collector = Collector(store: store, directory: directory, open: openObjects, pool: pool, logger: logger)
+        space = Space(ledger: store.space, collector: collector)
+        settling = Settling(directory: directory)
+        flights = Flights(store: store, peers: peers, jobs: jobs, statistics: statistics, logger: logger)
+        fetch = Fetch(store: store, flights: flights, jobs: jobs, space: space, limits: limits) { object, size in
+            do {
+                try store.catalog.recordObject(manifest: object.manifest, size: size, whole: true)
+                _ = try await directory.publish([.holding(manifest: object.manifest, held: true)])
+            } catch {
+                logger.warning("holding not published", metadata: ["error": "\(error)"])
+            }
+        }
+        ingest = Ingest(
+            store: store,
+            pool: pool,
+            width: max(1, coreCount),
+            pins: collector.pins,
+            limits: limits
+        )
+        prefetcher = Prefetcher(
+            site: site,
+            directory: directory,
+            open: openObjects,
+            fetch: fetch,
+            jobs: jobs,
+            statistics: statistics,
+            linkBytesPerSecond: uplinkBytesPerSecond,
+            limits: limits,
+            logger: logger
+        )
+        chunkCache = ChunkCache(byteCount: limits.chunkCacheByteCount)
+        directory.observe { [settling, prefetcher] entries in
+            let keys = entries.filter { !$0.isTombstone }.map(\.key)
+            settling.changed(entries.map(\.key))
+            prefetcher.published(keys)
+        }
+        peers.setProvider(Provider(flights: flights, store: store))
+        peers.setHintHandler { [prefetcher] in prefetcher.note($0) }
+        peers.setLeaseHandler { [openObjects, jobs, logger, limits] manifest, duration, _ in
+            Leases.keep(manifest, for: min(duration, limits.lease), openObjects, jobs, logger)
+        }
+    }
+
+    /// Runs what outlives requests: flights, ingests, prefetches, the watch over space.
+    public func run() async throws {
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await self.jobs.run() }
+            group.addTask { await self.watchSpace() }
+            try? await gracefulShutdown()
+            jobs.stop()
+            group.cancelAll()
+        }
+        flushReads()
+        try await pool.shutdownGracefully()
+    }
+
+    /// Entries that just won here, tombstones too; awaited before their publication is acknowledged.
+    public func observe(_ observer: @escaping @Sendable ([Entry]) async -> Void) {
+        directory.observe(observer)
+    }
+
+    /// Opens one version of a key for reading. It stays that version until the reader is closed (P3).
+    ///
+    /// - Throws: ``ObjectError`` `isDirectory` or `unsupported` where the entry is no object.
+    public func open(_ entry: Entry) throws(ObjectError) -> ObjectReader {
+        switch entry.body {
+        case .inline: return ObjectReader(entry: entry, object: nil, cache: self)
+        case .directory: throw ObjectError(.isDirectory, "\(entry.key) is a directory")
+        case .tombstone: throw ObjectError(.notFound, "\(entry.key) was removed")
+        case .symlink: throw ObjectError(.unsupported, "\(entry.key) is a symbolic link")
+        case .object(let manifest, let size):
+            do {
+                let object = try openObjects.open(manifest)
+                if !object.isWhole { beginFetching(object, size: size) }
+                noteRead(manifest)
+                return ObjectReader(entry: entry, object: object, cache: self)
+            } catch {
+                throw ObjectError(error)
+            }
+        }
+    }
+
+    /// An object that is not whole here: its source is asked to keep it, and what comes of it is recorded.
+    private func beginFetching(_ object: OpenObject, size: UInt64) {
+        _ = jobs.submit { [self] in
+            do {
+                try store.catalog.recordObject(manifest: object.manifest, size: size, whole: false)
+                for source in peers.sources(for: object.manifest, level: .reader) {
+                    if try await peers.lease(object.manifest, from: source, for: limits.lease) { break }
+                }
+            } catch {
+                logger.debug("no lease", metadata: ["manifest": "\(object.manifest)", "error": "\(error)"])
+            }
+        }
+    }
+
+    /// Begins to write a key. Nothing is seen of it before ``ObjectWriter/publish()``.
+    ///
+    /// - Parameter base: the version that the writer begins with (copy on write), or nil for no bytes.
+    /// - Throws: ``ObjectError`` `isDirectory`, `notDirectory`, `noSpace` or `io`.
+    public func create(
+        _ key: Key,
+        metadata: Metadata,
+        base: ObjectReader? = nil
+    ) throws(ObjectError) -> ObjectWriter {
+        try checkParents(of: key)
+        if try isDirectory(key.text) { throw ObjectError(.isDirectory, "\(key) is a directory") }
+        do {
+            return try ObjectWriter(key: key, metadata: metadata, base: base, cache: self)
+        } catch {
+            throw ObjectError(error)
+        }
+    }
+
+    /// Bytes of the quota and bytes of it that are free, for `statfs`.
+    public var capacity: (total: UInt64, free: UInt64) { (space.ledger.quotaBytes, space.ledger.freeBytes) }
+
+    /// Now, in nanoseconds since 1970.
+    public func wallNanoseconds() -> Int64 { WallClock.nanoseconds() }
+
+    /// Runs blocking work on the pool that is there for it.
+    func blocking<R: Sendable>(_ body: @escaping @Sendable () throws -> R) async throws -> R {
+        try await pool.runIfActive(body)
+    }
+}
+
+extension ObjectCache {
+    /// Copies a part of a chunk, decoding it into place where all of it is wanted.
+    func copy(_ chunk: ChunkReference, from: Int, into out: UnsafeMutableRawBufferPointer) throws -> Bool {
+        let length = Int(chunk.length)
+        if out.count == length { return try decode(chunk, into: out) }
+        let cached = try chunkCache.withChunk(chunk.digest) { slot in
+            try decode(chunk, into: UnsafeMutableRawBufferPointer(rebasing: slot[..<length])) ? length : nil
+        } _: { bytes in
+            out.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[from..<from + out.count]))
+        }
+        if let cached { return cached }
+        return try withUnsafeTemporaryAllocation(byteCount: length, alignment: 16) { scratch in
+            guard try decode(chunk, into: scratch) else { return false }
+            out.copyMemory(from: UnsafeRawBufferPointer(rebasing: scratch[from..<from + out.count]))
+            return true
+        }
+    }
+
+    private func decode(_ chunk: ChunkReference, into out: UnsafeMutableRawBufferPointer) throws -> Bool {
+        guard let count = try store.chunks.read(chunk.digest, into: out) else { return false }
+        guard count == out.count else {
+            throw ObjectError(.corrupt, "chunk \(chunk.digest) has \(count) bytes and its block list says \(out.count)")
+        }
+        return true
+    }
+
+    private func noteRead(_ manifest: Digest) {
+        reads.withLockedValue { $0[manifest] = WallClock.milliseconds() }
+    }
+
+    private func flushReads() {
+        let noted = reads.withLockedValue { reads in
+            defer { reads = [:] }
+            return reads
+        }
+        guard !noted.isEmpty else { return }
+        do {
+            try store.catalog.touch(noted.map { (manifest: $0.key, readAt: $0.value) })
+        } catch {
+            logger.warning("read times not kept", metadata: ["error": "\(error)"])
+        }
+    }
+
+    /// Every second: keeps read times, and gives space back where others fill the disk (P8).
+    private func watchSpace() async {
+        while !Task.isCancelled {
+            flushReads()
+            let over = space.ledger.overuse()
+            if over > 0 {
+                do {
+                    try await collector.reclaim(over)
+                } catch {
+                    logger.warning("eviction failed", metadata: ["bytes": "\(over)", "error": "\(error)"])
+                }
+            }
+            try? await Task.sleep(for: .seconds(1))
+        }
+    }
+}

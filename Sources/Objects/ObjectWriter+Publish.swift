@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Chunking
+public import Content
+import Logging
+import NIOConcurrencyHelpers
+import Peers
+import Storage
+
+extension ObjectWriter {
+    /// Cuts what is there into chunks while the writer goes on.
+    func ingestMore() {
+        let start = state.withLockedValue { state -> Bool in
+            guard !state.ingesting, !state.closed else { return false }
+            state.ingesting = true
+            return true
+        }
+        guard start else { return }
+        let submitted = cache.jobs.submit { [self] in
+            await ingestInBackground()
+        }
+        if !submitted { ingestEnded() }
+    }
+
+    private func ingestInBackground() async {
+        while true {
+            let (pass, frontier, stop) = state.withLockedValue { state in
+                (state.pass, state.frontier, state.dirty || state.closed || state.failure != nil)
+            }
+            guard !stop, frontier >= pass.position + UInt64(Limits.ingestWindow) else { break }
+            do {
+                let next = try await advance(pass, to: frontier, isEnd: false)
+                guard next.position > pass.position else { break }
+            } catch {
+                let failure = ObjectError.from(error)
+                state.withLockedValue { $0.failure = $0.failure ?? failure }
+                break
+            }
+        }
+        ingestEnded()
+    }
+
+    /// Continues the pass and keeps it in the state, window by window: the collector reads it there.
+    private func advance(_ pass: IngestPass, to end: UInt64, isEnd: Bool) async throws -> IngestPass {
+        cache.collector.addRoot(self) { [state] in state.withLockedValue { $0.pass.roots } }
+        return try await cache.ingest.advance(pass, over: staging, to: end, isEnd: isEnd) { pass in
+            state.withLockedValue { $0.pass = pass }
+        }
+    }
+
+    private func ingestEnded() {
+        let waiters = state.withLockedValue { state in
+            state.ingesting = false
+            defer { state.idle = [] }
+            return state.idle
+        }
+        for waiter in waiters { waiter.resume() }
+    }
+
+    private func untilIdle() async {
+        await withCheckedContinuation { continuation in
+            let now = state.withLockedValue { state in
+                guard state.ingesting else { return true }
+                state.idle.append(continuation)
+                return false
+            }
+            if now { continuation.resume() }
+        }
+    }
+
+    /// Makes the object whole and gives it its name, here and at the peers.
+    ///
+    /// - Returns: the entry, or nil where nothing was written. The writer is closed in any case.
+    /// - Throws: ``ObjectError`` `noSpace`, `io`, `cancelled`; the key is then what it was before.
+    public func publish() async throws(ObjectError) -> Entry? {
+        defer { close() }
+        do {
+            await untilIdle()
+            if let failure = state.withLockedValue({ $0.failure }) { throw failure }
+            guard isModified else { return nil }
+            try await copyBase()
+            try await checkEnd()
+            let body = size <= Entry.inlineByteCountMax ? try await inlineBody() : try await objectBody()
+            return try await publish(body)
+        } catch {
+            throw ObjectError.from(error)
+        }
+    }
+
+    private func inlineBody() async throws -> Entry.Body {
+        let count = Int(size)
+        guard count > 0 else { return .inline([]) }
+        var bytes = [UInt8](repeating: 0, count: count)
+        let got = try bytes.withUnsafeMutableBytes { try tryRead(at: 0, into: $0) }
+        guard got == count else {
+            throw ObjectError(.io, "the staging file of \(key) has \(got ?? 0) bytes of \(count)")
+        }
+        return .inline(bytes)
+    }
+
+    private func objectBody() async throws -> Entry.Body {
+        let size = state.withLockedValue { state in
+            if state.dirty { state.pass = IngestPass() }
+            state.dirty = false
+            return state.size
+        }
+        let pass = try await advance(state.withLockedValue { $0.pass }, to: size, isEnd: true)
+        let (digest, manifest, finished) = try cache.ingest.finish(pass)
+        state.withLockedValue { $0.pass = finished }
+        guard manifest.size == size else {
+            throw ObjectError(.io, "\(key): \(manifest.size) bytes were cut of \(size) that were written")
+        }
+        try cache.store.catalog.recordObject(manifest: digest, size: size, whole: true)
+        return .object(manifest: digest, size: size)
+    }
+
+    /// A stream that lacks its end was cut off with its writer: it is kept, and said to be torn (P1).
+    private func checkEnd() async throws {
+        let size = size
+        let end = try await cache.blocking {
+            try StreamEnd.check(size: size) { offset, out in try self.staging.read(into: out, at: offset) }
+        }
+        guard case .torn(let reason) = end else { return }
+        state.withLockedValue { $0.metadata.torn = true }
+        cache.logger.warning("torn stream", metadata: ["key": "\(key)", "reason": "\(reason)"])
+    }
+
+    private func publish(_ body: Entry.Body) async throws -> Entry {
+        let (key, metadata, durable) = state.withLockedValue { ($0.key, $0.metadata, $0.durable) }
+        if durable { try await cache.blocking { try self.cache.store.chunks.sync() } }
+        let entry = Entry(key: key, version: cache.directory.nextVersion(), body: body, metadata: metadata)
+        _ = try await cache.directory.publish([.entry(entry)])
+        if durable { try await cache.blocking { try self.cache.store.catalog.sync() } }
+        return entry
+    }
+}

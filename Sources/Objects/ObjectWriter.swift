@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Chunking
+public import Content
+import NIOConcurrencyHelpers
+import Storage
+
+/// A key that is being written: bytes in a staging file in any order, chunked meanwhile, published once (P1).
+///
+/// Shared by all handles that write the key in one mount. Its owner calls ``publish()`` when the last of them is
+/// closed, or ``discard()``.
+public final class ObjectWriter: Sendable {
+    struct State {
+        var key: Key
+        var metadata: Metadata
+        var modifiedByCaller = false
+        /// Something was written or truncated.
+        var isModified = false
+        var size: UInt64 = 0
+        var reserved: UInt64 = 0
+        /// The version whose bytes the staging file still lacks (copy on write).
+        var base: ObjectReader?
+        /// All bytes below it are written.
+        var frontier: UInt64 = 0
+        var pass = IngestPass()
+        /// Bytes below the pass's position changed: what was cut is not the object any more.
+        var dirty = false
+        var ingesting = false
+        var idle: [CheckedContinuation<Void, Never>] = []
+        var durable = false
+        /// Why nothing can be written any more.
+        var failure: ObjectError?
+        var closed = false
+        var settling = false
+    }
+
+    let cache: ObjectCache
+    let staging: StagingFile
+    let claim: SpaceLedger.Claim
+    let state: NIOLockedValueBox<State>
+
+    init(key: Key, metadata: Metadata, base: ObjectReader?, cache: ObjectCache) throws(StorageError) {
+        self.cache = cache
+        let state = NIOLockedValueBox(State(key: key, metadata: metadata, size: base?.size ?? 0, base: base))
+        self.state = state
+        claim = cache.space.ledger.open(label: key.text) {
+            state.withLockedValue {
+                $0.failure = ObjectError(
+                    .noSpace,
+                    "an older writer needed the space of \($0.key), which was given up; raise store.quota"
+                )
+            }
+        }
+        do {
+            staging = try cache.store.makeStagingFile(claim: claim)
+        } catch {
+            cache.space.ledger.close(claim)
+            throw error
+        }
+    }
+
+    deinit { discard() }
+
+    /// The name under which the object will be published.
+    public var key: Key { state.withLockedValue { $0.key } }
+    /// Bytes so far.
+    public var size: UInt64 { state.withLockedValue { $0.size } }
+    /// Something was written or truncated; otherwise publishing does nothing.
+    public var isModified: Bool { state.withLockedValue { $0.isModified } }
+
+    /// Why nothing can be written any more, where that is so.
+    public var failure: ObjectError? { state.withLockedValue { $0.failure } }
+
+    /// Mode and time of the object. Setting it pins the time; otherwise each write moves it.
+    public var metadata: Metadata {
+        get { state.withLockedValue { $0.metadata } }
+        set {
+            state.withLockedValue {
+                if $0.metadata.modified != newValue.modified { $0.modifiedByCaller = true }
+                $0.metadata = newValue
+            }
+        }
+    }
+
+    /// Marks the object as written even where no byte was: a file created and closed empty is published.
+    public func touch() { state.withLockedValue { $0.isModified = true } }
+
+    /// Writes where space is reserved and the base is copied. The hit path: it does not suspend.
+    ///
+    /// - Returns: false where ``prepareWrite(offset:count:)`` is due first.
+    /// - Throws: ``ObjectError`` `noSpace`, `tooLarge` or `io`.
+    public func tryWrite(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(ObjectError) -> Bool {
+        let end = try checkedEnd(offset, bytes.count)
+        let ready = try reserveNow(end)
+        guard ready else { return false }
+        do {
+            try staging.write(bytes, at: offset)
+        } catch {
+            throw ObjectError(error)
+        }
+        let (window, unsettled) = state.withLockedValue { state -> (Bool, Key?) in
+            // Bytes after a close(2): it was not the last descriptor's.
+            let unsettled = state.settling ? state.key : nil
+            state.settling = false
+            state.isModified = true
+            state.size = max(state.size, end)
+            if !state.modifiedByCaller { state.metadata.modified = cache.wallNanoseconds() }
+            if offset < state.pass.position { state.dirty = true }
+            if offset <= state.frontier { state.frontier = max(state.frontier, end) }
+            return (state.wantsIngest, unsettled)
+        }
+        if let unsettled { cache.settling.end(unsettled) }
+        if window { ingestMore() }
+        return true
+    }
+
+    /// Reserves space for a write, evicting where that is needed, and copies the base where there is one.
+    public func prepareWrite(offset: UInt64, count: Int) async throws(ObjectError) {
+        let end = try checkedEnd(offset, count)
+        do {
+            try await copyBase()
+            try await reserve(end)
+        } catch {
+            throw ObjectError.from(error)
+        }
+    }
+
+    /// Tells how large the object will be, so that one that cannot fit is refused before a byte of it is written.
+    public func expect(size: UInt64) async throws(ObjectError) {
+        guard size <= cache.limits.objectByteCount else { throw tooLarge(size) }
+        do {
+            try await reserve(size)
+        } catch {
+            throw ObjectError.from(error)
+        }
+    }
+
+    /// Reads back what was written, or the base.
+    public func tryRead(at offset: UInt64, into out: UnsafeMutableRawBufferPointer) throws(ObjectError) -> Int? {
+        let (size, base) = state.withLockedValue { ($0.size, $0.base) }
+        guard offset < size, !out.isEmpty else { return 0 }
+        if let base { return try base.tryRead(at: offset, into: out) }
+        let count = Int(min(UInt64(out.count), size - offset))
+        do {
+            return try staging.read(into: UnsafeMutableRawBufferPointer(rebasing: out[..<count]), at: offset)
+        } catch {
+            throw ObjectError(error)
+        }
+    }
+
+    public func prepare(offset: UInt64, count: Int) async throws(ObjectError) {
+        if let base = state.withLockedValue({ $0.base }) { try await base.prepare(offset: offset, count: count) }
+    }
+
+    /// Sets the size: cuts bytes off, or adds zeros.
+    public func truncate(to size: UInt64) async throws(ObjectError) {
+        guard size <= cache.limits.objectByteCount else { throw tooLarge(size) }
+        do {
+            if size == 0 {
+                state.withLockedValue { $0.base = nil }
+            } else {
+                try await copyBase()
+                try await reserve(size)
+            }
+            try staging.truncate(to: size)
+        } catch {
+            throw ObjectError.from(error)
+        }
+        state.withLockedValue { state in
+            if size < state.pass.position { state.dirty = true }
+            state.frontier = min(state.frontier, size)
+            state.size = size
+            state.isModified = true
+            if !state.modifiedByCaller { state.metadata.modified = cache.wallNanoseconds() }
+        }
+    }
+
+    /// `fsync`: the staged bytes are on the disk, and the publication will be before it is acknowledged (P4).
+    public func sync() async throws(ObjectError) {
+        state.withLockedValue { $0.durable = true }
+        do {
+            try await cache.blocking { try self.staging.sync() }
+        } catch {
+            throw ObjectError.from(error)
+        }
+    }
+
+    /// The last byte may have been written: look-ups of the key wait for its publication (DESIGN §5).
+    public func settle() {
+        let key = state.withLockedValue { state -> Key? in
+            guard state.isModified, !state.settling, !state.closed else { return nil }
+            state.settling = true
+            return state.key
+        }
+        if let key { cache.settling.begin(key) }
+    }
+
+    /// Changes the name under which the object will be published.
+    public func rename(to key: Key) {
+        let settling = state.withLockedValue { state -> Key? in
+            defer { state.key = key }
+            return state.settling ? state.key : nil
+        }
+        guard let settling else { return }
+        cache.settling.begin(key)
+        cache.settling.end(settling)
+    }
+
+    /// Forgets everything that was written.
+    public func discard() { close() }
+
+    func close() {
+        let closed = state.withLockedValue { state -> (settling: Key?, base: ObjectReader?)? in
+            guard !state.closed else { return nil }
+            state.closed = true
+            defer { state.base = nil }
+            return (state.settling ? state.key : nil, state.base)
+        }
+        guard let closed else { return }
+        cache.collector.removeRoot(self)
+        staging.close()
+        cache.space.ledger.close(claim)
+        if let key = closed.settling { cache.settling.end(key) }
+    }
+
+    private func tooLarge(_ size: UInt64) -> ObjectError {
+        ObjectError(
+            .tooLarge,
+            "\(key) would have \(size) bytes and an object may have \(cache.limits.objectByteCount) (limits.object)"
+        )
+    }
+
+    private func checkedEnd(_ offset: UInt64, _ count: Int) throws(ObjectError) -> UInt64 {
+        let (end, overflow) = offset.addingReportingOverflow(UInt64(count))
+        guard !overflow, end <= cache.limits.objectByteCount else { throw tooLarge(end) }
+        return end
+    }
+}
+
+extension ObjectWriter.State {
+    /// A window of bytes is ready to be cut and nobody is at it.
+    fileprivate var wantsIngest: Bool {
+        guard !ingesting, !dirty, !closed, frontier >= pass.position + UInt64(Limits.ingestWindow) else { return false }
+        return true
+    }
+}
+
+extension ObjectWriter {
+    /// Reserves up to `end` where that takes no waiting.
+    private func reserveNow(_ end: UInt64) throws(ObjectError) -> Bool {
+        let (step, failure, base) = state.withLockedValue { state in
+            (state.step(to: end), state.failure, state.base != nil)
+        }
+        if let failure { throw failure }
+        if base { return false }
+        guard step > 0 else { return true }
+        switch cache.space.ledger.reserve(step, for: claim) {
+        case .granted:
+            state.withLockedValue { $0.reserved += step }
+            return true
+        case .evict, .refused:
+            return false
+        }
+    }
+
+    private func reserve(_ end: UInt64) async throws {
+        let (step, failure) = state.withLockedValue { ($0.step(to: end), $0.failure) }
+        if let failure { throw failure }
+        guard step > 0 else { return }
+        let least = end - state.withLockedValue { $0.reserved }
+        do {
+            try await cache.space.reserve(step, for: claim)
+            state.withLockedValue { $0.reserved += step }
+        } catch let error as ObjectError where error.code == .noSpace && least < step {
+            try await cache.space.reserve(least, for: claim)
+            state.withLockedValue { $0.reserved += least }
+        }
+    }
+
+    /// Fills the staging file from the version that the writer began with.
+    func copyBase() async throws {
+        guard let base = state.withLockedValue({ $0.base }) else { return }
+        try await reserve(base.size)
+        var at: UInt64 = 0
+        while at < base.size {
+            let count = Int(min(UInt64(Limits.ingestWindow), base.size - at))
+            try await base.prepare(offset: at, count: count)
+            let from = at
+            let copied = try await cache.blocking { () -> Int in
+                let buffer = try WindowBuffer(capacity: count) { out in
+                    try base.tryRead(at: from, into: UnsafeMutableRawBufferPointer(rebasing: out[..<count])) ?? 0
+                }
+                try self.staging.write(UnsafeRawBufferPointer(rebasing: buffer.bytes[..<buffer.count]), at: from)
+                return buffer.count
+            }
+            at += UInt64(copied)
+        }
+        state.withLockedValue { state in
+            guard state.base != nil else { return }
+            state.base = nil
+            state.frontier = base.size
+        }
+    }
+}
+
+extension ObjectWriter.State {
+    /// How much to reserve so that `end` fits: at least what is lacking, in steps that double with the object.
+    fileprivate func step(to end: UInt64) -> UInt64 {
+        guard end > reserved else { return 0 }
+        return max(end - reserved, min(Limits.reservationStepMax, reserved))
+    }
+}

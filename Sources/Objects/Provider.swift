@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Content
+import Peers
+import Storage
+
+/// Serves peers and other sites: brings what they ask for and this agent lacks, from sources below their level.
+///
+/// Levels only fall, so requests cannot go in circles: what a site peer asks of its gateway may come over the link,
+/// what another site asks may come from a peer of this site, and a holder answers from its store or says no.
+struct Provider: ChunkProvider {
+    let flights: Flights
+    let store: Store
+
+    func makeAvailable(_ request: ChunkRequest) async throws {
+        let want = Flights.Want(
+            manifest: request.manifest,
+            level: request.level,
+            priority: request.priority,
+            asker: request.id
+        )
+        _ = try await flights.ensure(request.chunks, want)
+        try record(request.manifest)
+    }
+
+    /// Makes what was brought for others a part of an object of this store: the collector drops what belongs to none.
+    private func record(_ manifest: Digest) throws {
+        guard try store.catalog.object(manifest) == nil, let bytes = try store.chunks.read(manifest) else { return }
+        let size = try Manifest(decoding: bytes).size
+        try store.catalog.recordObject(manifest: manifest, size: size, whole: false)
+    }
+
+    func promote(_ request: UInt64, to priority: Priority) async {
+        flights.promote(asker: request, to: priority)
+    }
+}

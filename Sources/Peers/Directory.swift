@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import Content
+import Logging
+import Metrics
+import NIOConcurrencyHelpers
+import NIOPosix
+public import Storage
+
+/// The replicated directory: all entries and holdings, a copy of which every agent keeps in its catalog.
+///
+/// - A look-up is local. ``absenceIsCertain()`` says whether a miss may be believed.
+/// - A publication is committed here, told to observers, then to live peers; it returns when they have it, or after
+///   one second (P5). What a peer missed it asks for when a heartbeat tells it so: nothing depends on a push.
+/// - The highest version of a key wins everywhere, whatever the order in which versions arrive.
+public final class Directory: Sendable {
+    struct State {
+        var clock: HybridClock
+        var observers: [@Sendable ([Entry]) async -> Void] = []
+        var waiters: [Key: [UInt64: Signal]] = [:]
+        var counter: UInt64 = 0
+        var localSettling: Set<Key> = []
+        var peerSettling: [Key: ContinuousClock.Instant] = [:]
+        var reported: Set<AgentID> = []
+    }
+
+    public let agent: AgentID
+    public let catalog: Catalog
+    let replicator: Replicator
+    let limits: PeersConfiguration.Limits
+    let metrics: PeersMetrics
+    let state: NIOLockedValueBox<State>
+    private let wall: @Sendable () -> UInt64
+    private let logger: Logger
+
+    init(
+        catalog: Catalog,
+        configuration: PeersConfiguration,
+        metrics: PeersMetrics,
+        wall: @escaping @Sendable () -> UInt64,
+        logger: Logger
+    ) throws(StorageError) {
+        self.agent = catalog.agent
+        self.catalog = catalog
+        self.limits = configuration.limits
+        self.metrics = metrics
+        self.wall = wall
+        self.logger = logger
+        self.state = NIOLockedValueBox(State(clock: HybridClock(after: try catalog.clock())))
+        self.replicator = Replicator(
+            own: catalog.agent,
+            configuration: configuration,
+            mine: try catalog.vector(),
+            recovered: catalog.recoveredNumber
+        )
+    }
+
+    /// The live entry of a key, as far as this agent knows. Local: one indexed read.
+    public func lookup(_ key: Key) throws(StorageError) -> Entry? {
+        guard let entry = try catalog.entry(key), !entry.isTombstone else { return nil }
+        return entry
+    }
+
+    /// A version above all that this agent gave or saw.
+    public func nextVersion() -> Version {
+        let now = wall()
+        return Version(time: state.withLockedValue { $0.clock.next(wallMilliseconds: now) }, agent: agent)
+    }
+
+    /// The clock's reading, for heartbeats: a new one, so that it is above everything published.
+    func clockReading() -> HybridTime { nextVersion().time }
+
+    /// Publishes changes: here, to observers, to live peers. An entry must carry a version of ``nextVersion()``.
+    ///
+    /// - Returns: what was published; a change whose key has a higher version by now is not among it.
+    /// - Throws: ``StorageError``; nothing was published then.
+    public func publish(_ changes: [Publication.Change]) async throws -> [Publication] {
+        let catalog = self.catalog
+        let agent = self.agent
+        let publications = try await NIOThreadPool.singleton.runIfActive { try catalog.publish(changes, by: agent) }
+        guard let last = publications.last else { return [] }
+        await tell(publications.compactMap(\.entry))
+        metrics.publicationsSent.increment(by: publications.count)
+        await replicator.published(number: last.number, limit: limits.acknowledge)
+        return publications
+    }
+
+    /// Calls `observer` with entries that just won, local and remote ones, tombstones too. It is awaited before the
+    /// publication is acknowledged to anybody. Two calls may overlap: compare versions.
+    public func observe(_ observer: @escaping @Sendable ([Entry]) async -> Void) {
+        state.withLockedValue { $0.observers.append(observer) }
+    }
+
+    /// Whether a miss may be answered at once: no live peer is known to have anything that is missing here.
+    public func absenceIsCertain() -> Bool { !replicator.isBehind }
+
+    /// Asks those that are ahead for what is missing here.
+    ///
+    /// - Returns: whether nothing is missing any more; false after the time-out.
+    public func catchUp(timeout: Duration) async -> Bool { await replicator.catchUp(limit: timeout) }
+
+    /// Waits until a key has a live entry above a version.
+    ///
+    /// - Parameter since: the version that is known already; nil: any will do.
+    /// - Returns: the entry, or nil after the time-out or where the task is cancelled.
+    public func waitForChange(of key: Key, since: Version? = nil, timeout: Duration) async -> Entry? {
+        let deadline = ContinuousClock.now + timeout
+        while !Task.isCancelled {
+            let signal = Signal()
+            let id = state.withLockedValue { state in
+                state.counter += 1
+                state.waiters[key, default: [:]][state.counter] = signal
+                return state.counter
+            }
+            defer {
+                state.withLockedValue { state in
+                    state.waiters[key]?[id] = nil
+                    if state.waiters[key]?.isEmpty == true { state.waiters[key] = nil }
+                }
+            }
+            // Looked up after the signal is in place, so that no publication falls between the two.
+            if let entry = try? lookup(key), since.map({ entry.version > $0 }) ?? true { return entry }
+            let left = deadline - ContinuousClock.now
+            guard left > .zero, await signal.wait(limit: left) else { return nil }
+        }
+        return nil
+    }
+
+    /// Tells observers and those who wait for a key.
+    private func tell(_ entries: [Entry]) async {
+        guard !entries.isEmpty else { return }
+        let (observers, signals) = state.withLockedValue { state in
+            var signals: [Signal] = []
+            for entry in entries {
+                state.peerSettling[entry.key] = nil
+                signals += state.waiters[entry.key]?.values.map { $0 } ?? []
+            }
+            return (state.observers, signals)
+        }
+        for observer in observers { await observer(entries) }
+        for signal in signals { signal.set() }
+    }
+
+    /// Applies what a peer sent.
+    ///
+    /// - Returns: per agent of the message the number that is now here.
+    func receive(_ message: PublicationMessage, from sender: AgentID) async throws -> [AgentID: UInt64] {
+        var spans = message.spans
+        let now = wall()
+        let publications = message.publications.filter { publication in
+            guard case .entry(let entry) = publication.change else { return true }
+            let isFine = observe(clock: entry.version.time, of: publication.agent, now: now)
+            // Without it the span is not complete: it is asked for again until the clocks agree.
+            if !isFine { spans[publication.agent] = nil }
+            return isFine
+        }
+        metrics.publicationsReceived.increment(by: publications.count)
+        let catalog = self.catalog
+        let applied = try await NIOThreadPool.singleton.runIfActive { [spans] in
+            (try catalog.apply(publications, spans: spans), try catalog.vector())
+        }
+        await tell(applied.0.won)
+        let vector = applied.1.filter { message.spans.keys.contains($0.key) }
+        replicator.received(vector, claimed: spans.mapValues(\.upTo), from: sender)
+        return vector
+    }
+
+    /// Takes note of another's clock. One that is too far ahead is refused, counted, and reported once.
+    @discardableResult
+    func observe(clock time: HybridTime, of other: AgentID, now: UInt64? = nil) -> Bool {
+        let now = now ?? wall()
+        let error: ContentError? = state.withLockedValue { state in
+            do throws(ContentError) {
+                try state.clock.observe(time, wallMilliseconds: now)
+                return nil
+            } catch { return error }
+        }
+        guard let error else { return true }
+        metrics.drifted.increment()
+        let isNew = state.withLockedValue { $0.reported.insert(other).inserted }
+        if isNew { logger.error("publications refused", metadata: ["peer": "\(other)", "error": "\(error)"]) }
+        return false
+    }
+}
+
+extension Publication {
+    /// The entry, where it is one.
+    var entry: Entry? {
+        if case .entry(let entry) = change { entry } else { nil }
+    }
+
+    /// About the bytes of its encoded form: what is fixed, the key, and an object that travels in its entry.
+    var byteCountEstimate: Int {
+        guard let entry else { return 64 }
+        let inline = if case .inline(let bytes) = entry.body { bytes.count } else { 40 }
+        return 64 + entry.key.text.utf8.count + inline
+    }
+}

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import Content
+
+/// Who is there: addresses to call in, heartbeats in, states out. A value without clock or socket; times are of any
+/// clock that does not go back.
+public struct Membership: Sendable {
+    public enum State: String, Sendable {
+        /// Heard within the last two heartbeats.
+        case alive
+        /// Missed a heartbeat or two, or did not answer a push: nobody waits for it.
+        case suspect
+        /// Missed three, or refused the connection. It is still called, and alive again when it answers.
+        case dead
+    }
+
+    /// One agent that was heard of.
+    public struct Peer: Sendable, Hashable {
+        public var identity: Identity
+        public var address: PeerAddress
+        public var state: State
+        public var lastHeard: Duration
+        /// The agents of its site, where it is a gateway of another one.
+        public var siteAgents: Set<AgentID> = []
+        /// The sites to which it holds a link that is up.
+        public var linksUp: [String] = []
+    }
+
+    /// An address that is called every second.
+    private struct Contact {
+        /// The site that must answer there; nil: our own.
+        var site: String?
+        /// Whether it was configured or resolved, and not learnt from a call that came in.
+        var isConfigured: Bool
+        var agent: AgentID?
+        var isSelf = false
+        var failures = 0
+        var nextCall: Duration = .zero
+        var isCalling = false
+    }
+
+    private let own: AgentID
+    private let site: String
+    private let links: Set<String>
+    private let heartbeat: Duration
+    private let missedMax: Int
+    private let contactsMax: Int
+    private var contacts: [PeerAddress: Contact] = [:]
+    private var peers: [AgentID: Peer] = [:]
+
+    public init(own: AgentID, site: String, links: Set<String>, limits: PeersConfiguration.Limits) {
+        self.own = own
+        self.site = site
+        self.links = links
+        self.heartbeat = limits.heartbeat
+        self.missedMax = limits.missedMax
+        self.contactsMax = limits.contactsMax
+    }
+
+    /// Everybody who was heard of, by id.
+    public var all: [Peer] { peers.values.sorted { $0.identity.agent < $1.identity.agent } }
+
+    public func peer(_ agent: AgentID) -> Peer? { peers[agent] }
+
+    /// The addresses to which no agent has answered yet.
+    public var silentAddresses: [(address: PeerAddress, site: String)] {
+        contacts.filter { $0.value.agent == nil && !$0.value.isSelf }.map { ($0.key, $0.value.site ?? site) }
+    }
+
+    /// Says which addresses are known by configuration or name. Those that are gone stop being called once their agent
+    /// is dead, so that a name that does not resolve for a moment forgets nobody.
+    public mutating func configure(_ addresses: [PeerAddress: String?]) {
+        for (address, site) in addresses where contacts[address] == nil {
+            guard contacts.count < contactsMax else { break }
+            contacts[address] = Contact(site: site, isConfigured: true)
+        }
+        for (address, contact) in contacts where contact.isConfigured && !addresses.keys.contains(address) {
+            let state = contact.agent.flatMap { peers[$0]?.state } ?? .dead
+            if state == .dead { contacts[address] = nil }
+        }
+    }
+
+    /// Whether every known address has been tried, so that what nobody told may be taken as not there.
+    public var isFirstRoundOver: Bool {
+        contacts.values.allSatisfy { $0.agent != nil || $0.isSelf || $0.failures > 0 }
+    }
+
+    /// The addresses that are to be called now. Each is to be answered with ``heard`` or ``failed``.
+    public mutating func calls(now: Duration) -> [PeerAddress] {
+        var out: [PeerAddress] = []
+        for (address, contact) in contacts where !contact.isCalling && contact.nextCall <= now {
+            contacts[address]?.isCalling = true
+            out.append(address)
+        }
+        return out
+    }
+
+    /// The site that must answer at an address.
+    public func expectedSite(at address: PeerAddress) -> String { contacts[address]?.site.flatMap { $0 } ?? site }
+
+    /// An agent answered a call.
+    ///
+    /// - Returns: whether it is one to talk with: of our site, or of the site that the link names; never ourselves.
+    public mutating func answered(_ identity: Identity, at address: PeerAddress, now: Duration) -> Bool {
+        guard var contact = contacts[address] else { return false }
+        contact.isCalling = false
+        contact.failures = 0
+        contact.isSelf = identity.agent == own
+        let isAllowed = !contact.isSelf && identity.site == expectedSite(at: address)
+        // Ourselves and strangers are called seldom: the address may become somebody else's.
+        contact.nextCall = now + (isAllowed ? heartbeat : heartbeat * 10)
+        contact.agent = isAllowed ? identity.agent : nil
+        contacts[address] = contact
+        guard isAllowed else { return false }
+        // What was learnt from its calls is not needed where a known address answers.
+        for (other, learnt) in contacts where other != address && learnt.agent == identity.agent {
+            if !learnt.isConfigured { contacts[other] = nil }
+        }
+        note(identity, address, now)
+        return true
+    }
+
+    /// An agent called us.
+    ///
+    /// - Parameter host: where the call came from.
+    /// - Returns: whether it is one to talk with.
+    public mutating func called(by identity: Identity, from host: String, now: Duration) -> Bool {
+        guard identity.agent != own, identity.site == site || links.contains(identity.site) else { return false }
+        if let peer = peers[identity.agent], contacts[peer.address]?.agent == identity.agent {
+            contacts[peer.address]?.failures = 0
+            // It lives: where it was being called seldom, call it now.
+            if peer.state != .alive { contacts[peer.address]?.nextCall = now }
+            note(identity, peer.address, now)
+            return true
+        }
+        let address = PeerAddress(host: host, port: Int(identity.port))
+        if contacts[address] == nil {
+            guard contacts.count < contactsMax else { return false }
+            contacts[address] = Contact(site: identity.site == site ? nil : identity.site, isConfigured: false)
+        }
+        contacts[address]?.agent = identity.agent
+        contacts[address]?.failures = 0
+        note(identity, address, now)
+        return true
+    }
+
+    private mutating func note(_ identity: Identity, _ address: PeerAddress, _ now: Duration) {
+        var peer = peers[identity.agent] ?? Peer(identity: identity, address: address, state: .alive, lastHeard: now)
+        peer.identity = identity
+        peer.address = address
+        peer.state = .alive
+        peer.lastHeard = now
+        peers[identity.agent] = peer
+    }
+
+    /// Takes note of whom a gateway reaches.
+    public mutating func setReach(of agent: AgentID, siteAgents: [AgentID], linksUp: [String]) {
+        peers[agent]?.siteAgents = Set(siteAgents)
+        peers[agent]?.linksUp = linksUp
+    }
+
+    /// A call was not answered.
+    ///
+    /// - Parameter refused: nobody listens there, so there is nothing to wait for.
+    public mutating func failed(at address: PeerAddress, refused: Bool, now: Duration) {
+        guard var contact = contacts[address] else { return }
+        contact.isCalling = false
+        contact.failures += 1
+        // After a minute every two seconds: still noticed soon, at half the cost.
+        contact.nextCall = now + (contact.failures > 60 ? heartbeat * 2 : heartbeat)
+        contacts[address] = contact
+        if let agent = contact.agent, peers[agent]?.address == address {
+            suspect(agent, isDead: refused || contact.failures >= missedMax)
+            if !contact.isConfigured, peers[agent]?.state == .dead, contact.failures > 600 { contacts[address] = nil }
+        }
+    }
+
+    /// An agent did not answer something else, or refused the connection.
+    public mutating func suspect(_ agent: AgentID, isDead: Bool) {
+        guard let state = peers[agent]?.state, state != .dead else { return }
+        peers[agent]?.state = isDead ? .dead : .suspect
+    }
+
+    /// Time passed: who was not heard becomes suspect, then dead.
+    ///
+    /// - Returns: whether any state changed.
+    public mutating func tick(now: Duration) -> Bool {
+        var changed = false
+        for (agent, peer) in peers where peer.state != .dead {
+            let silent = now - peer.lastHeard
+            let state: State =
+                silent > heartbeat * missedMax ? .dead : silent > heartbeat * 2 ? .suspect : peer.state
+            if state != peer.state {
+                peers[agent]?.state = state
+                changed = true
+            }
+        }
+        return changed
+    }
+}

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Content
+import Logging
+import Metrics
+
+// The loops: time, names, and what the replicator decides.
+
+extension PeerService {
+    /// How often the replicator looks whether a call is due; a tenth of the heartbeat spreads the calls.
+    private var tick: Duration { limits.heartbeat / 10 }
+
+    func keepCalling() async {
+        // Calls carry our port, so they begin when it is known.
+        await bound.wait()
+        while !Task.isCancelled {
+            replicator.tick()
+            report()
+            try? await Task.sleep(for: tick)
+        }
+    }
+
+    func keepResolving() async {
+        guard let name = configuration.dns else { return }
+        while !Task.isCancelled {
+            do {
+                let addresses = try await Resolver.resolve(name)
+                replicator.configure(Replicator.addresses(configuration, resolved: addresses))
+            } catch is CancellationError {
+                return
+            } catch {
+                logger.debug("name not resolved", metadata: ["name": "\(name)", "error": "\(error)"])
+                replicator.namesFailed()
+            }
+            try? await Task.sleep(for: limits.resolve)
+        }
+    }
+
+    /// Carries out the replicator's commands: at most one of a kind per peer at a time.
+    func carryOut() async {
+        await withDiscardingTaskGroup { group in
+            for await command in replicator.commands {
+                group.addTask {
+                    switch command {
+                    case .call(let address): await self.call(address)
+                    case .push(let agent): await self.push(to: agent)
+                    case .pull(let agent): await self.pull(from: agent)
+                    case .recover(let agent): await self.recover(from: agent)
+                    case .notify: await self.sendNotices()
+                    }
+                }
+            }
+            group.cancelAll()
+        }
+    }
+
+    /// What we tell in a heartbeat.
+    func heartbeat(toSite site: String?) -> Heartbeat {
+        let isLink = site != configuration.site
+        let members = replicator.members
+        let peers = members.filter { $0.identity.site == configuration.site && $0.state != .dead }
+        let linked = members.filter { $0.identity.site != configuration.site && $0.state == .alive }
+        return Heartbeat(
+            identity: identity,
+            clock: directory.clockReading(),
+            vector: replicator.mine,
+            siteAgents: configuration.isGateway && isLink ? [agent] + peers.map(\.identity.agent) : [],
+            linksUp: configuration.isGateway ? Set(linked.map(\.identity.site)).sorted() : [],
+            settling: directory.settlingKeys
+        )
+    }
+
+    private func call(_ address: PeerAddress) async {
+        let site = replicator.expectedSite(at: address)
+        let body = heartbeat(toSite: site).encoded()
+        do {
+            let client = try client()
+            count(.sent, body.count, site: site)
+            let answer = try await client.post(Wire.heartbeat, body, to: address)
+            count(.received, answer.count, site: site)
+            let heartbeat = try Heartbeat(decoding: answer, limits: limits)
+            note(heartbeat)
+            replicator.answered(heartbeat, at: address)
+        } catch {
+            let failure = error as? PeerFailure
+            metrics.heartbeatFailures.increment()
+            replicator.callFailed(address, refused: failure?.isRefused ?? false)
+        }
+    }
+
+    /// What a heartbeat says besides who is there.
+    func note(_ heartbeat: Heartbeat) {
+        guard heartbeat.identity.agent != agent else { return }
+        directory.observe(clock: heartbeat.clock, of: heartbeat.identity.agent)
+        if !heartbeat.settling.isEmpty { directory.noteSettling(heartbeat.settling, settling: true) }
+    }
+
+    /// Counts a message over a link against the budget; between peers of a site it is not counted.
+    func count(_ direction: PeersMetrics.Direction, _ bytes: Int, site: String) {
+        guard site != configuration.site else { return }
+        metrics.link(direction, site: site, class: "directory", bytes: bytes)
+        if direction == .sent { pacer.charge(bytes: bytes) }
+    }
+
+    private func report() {
+        let alive = replicator.members.filter { $0.state == .alive }
+        metrics.alive.record(alive.count)
+        metrics.linksUp.record(alive.filter { $0.identity.site != configuration.site }.count)
+    }
+}

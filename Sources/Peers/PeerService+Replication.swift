@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Content
+import Logging
+import Metrics
+import NIOConcurrencyHelpers
+import NIOPosix
+import Storage
+
+// Pushes, pulls, and what a power loss took.
+
+extension PeerService {
+    /// Tells a peer what it lacks, message by message, until it lacks nothing or does not answer.
+    func push(to agent: AgentID) async {
+        while let (peer, after) = replicator.owed(to: agent) {
+            do {
+                let message = try await gather(after, wait: limits.acknowledge)
+                let isLink = peer.identity.site != configuration.site
+                let body = Envelope.seal(message.encoded(), compress: isLink)
+                count(.sent, body.count, site: peer.identity.site)
+                let answer = try await client().post(
+                    Wire.push,
+                    body,
+                    to: peer.address,
+                    limit: limits.answer + limits.acknowledge
+                )
+                count(.received, answer.count, site: peer.identity.site)
+                var reader = ByteReader(answer)
+                let vector = try Vector.decode(&reader, agentsMax: limits.agentsMax)
+                replicator.acknowledged(vector, by: agent)
+                // It took nothing: it refused, for now. Its next heartbeat starts another push.
+                let isProgress = message.spans.contains { vector[$0.key] ?? 0 >= $0.value.upTo }
+                guard isProgress else { return replicator.pushFailed(agent, isDead: false, isSilent: false) }
+            } catch {
+                let failure = error as? PeerFailure
+                metrics.pushFailures.increment()
+                let message = failure?.error.message ?? "\(error)"
+                logger.debug("push failed", metadata: ["peer": "\(agent)", "error": "\(message)"])
+                let isSilent = failure?.isSilence ?? false
+                return replicator.pushFailed(agent, isDead: failure?.isRefused ?? false, isSilent: isSilent)
+            }
+        }
+    }
+
+    /// What is still current above the numbers, in one message of limited size.
+    func gather(_ after: [AgentID: UInt64], wait: Duration = .zero) async throws -> PublicationMessage {
+        let catalog = directory.catalog
+        let limit = limits.publicationsMax
+        let byteCountMax = limits.publicationByteCountMax
+        let own = agent
+        return try await NIOThreadPool.singleton.runIfActive {
+            var spans: [AgentID: PublicationSpan] = [:]
+            var publications: [Publication] = []
+            var bytes = 0
+            // Our own first: somebody waits for them.
+            for publisher in after.keys.sorted(by: { ($0 == own ? 0 : 1, $0) < ($1 == own ? 0 : 1, $1) }) {
+                let left = limit - publications.count
+                guard left > 0, bytes < byteCountMax, let number = after[publisher] else { break }
+                let (found, end) = try catalog.publications(of: publisher, after: number, limit: left)
+                var upTo = end
+                for (at, publication) in found.enumerated() {
+                    publications.append(publication)
+                    bytes += publication.byteCountEstimate
+                    if bytes >= byteCountMax, at < found.count - 1 {
+                        upTo = publication.number
+                        break
+                    }
+                }
+                spans[publisher] = PublicationSpan(after: number, upTo: upTo)
+            }
+            let (seconds, attoseconds) = wait.components
+            let milliseconds = seconds * 1000 + attoseconds / 1_000_000_000_000_000
+            return PublicationMessage(wait: UInt32(milliseconds), spans: spans, publications: publications)
+        }
+    }
+
+    /// Asks a peer for what is missing here, message by message, until nothing is.
+    func pull(from agent: AgentID) async {
+        while let (peer, after) = replicator.gaps(at: agent) {
+            do {
+                let message = try await ask(peer, after)
+                guard !message.spans.isEmpty else { break }
+                let vector = try await directory.receive(message, from: agent)
+                metrics.repairs.increment()
+                let isProgress = after.contains { vector[$0.key] ?? 0 > $0.value }
+                guard isProgress else { break }
+            } catch {
+                failed(peer, error)
+                break
+            }
+        }
+        replicator.pullEnded(agent)
+    }
+
+    /// Asks a peer for our own publications above the number that this catalog knew when it was opened.
+    func recover(from agent: AgentID) async {
+        guard let peer = replicator.peer(agent) else { return }
+        var number = replicator.recoveredNumber
+        let end = number + Catalog.numberGap
+        while number < end {
+            do {
+                let message = try await ask(peer, [self.agent: number])
+                guard let span = message.spans[self.agent], span.upTo > number else { return }
+                _ = try await directory.receive(message, from: agent)
+                number = span.upTo
+            } catch {
+                failed(peer, error)
+                return replicator.recoveryFailed(agent)
+            }
+        }
+    }
+
+    private func ask(_ peer: Membership.Peer, _ after: [AgentID: UInt64]) async throws -> PublicationMessage {
+        var request = ByteWriter()
+        request.fixed(UInt8(1))
+        Vector.encode(after, into: &request)
+        count(.sent, request.bytes.count, site: peer.identity.site)
+        let answer = try await client().post(Wire.publications, request.bytes, to: peer.address, limit: limits.silence)
+        count(.received, answer.count, site: peer.identity.site)
+        let raw = try Envelope.open(answer, max: limits.messageByteCountMax)
+        return try PublicationMessage(decoding: raw, limits: limits)
+    }
+
+    /// A peer failed or lied: counted, reported once where it lied, and no longer waited for where it is silent.
+    func failed(_ peer: Membership.Peer, _ error: any Error) {
+        guard !(error is CancellationError) else { return }
+        let failure = error as? PeerFailure
+        if let failure, failure.isSilence {
+            metrics.failed(.unavailable)
+            return replicator.suspect(peer.identity.agent, isDead: failure.isRefused)
+        }
+        let lie = error is ContentError || failure?.error.code == .lying
+        metrics.failed(failure?.error.code ?? (lie ? .lying : .storage))
+        if lie { reportLie(peer.identity.agent, peer.identity.name, "\(failure?.error.message ?? "\(error)")") }
+    }
+
+    /// Logs the first lie of an agent.
+    func reportLie(_ agent: AgentID, _ name: String, _ message: String) {
+        let isNew = state.withLockedValue { $0.lyingReported.insert(agent).inserted }
+        guard isNew else { return }
+        logger.error(
+            "peer answered with what the protocol does not allow",
+            metadata: ["peer": "\(agent)", "name": "\(name)", "error": "\(message)"]
+        )
+    }
+
+    /// Sends the notices that have gathered to every live peer that may hear them.
+    func sendNotices() async {
+        while let notices = replicator.takeNotices() {
+            guard let client = try? client() else { continue }
+            let peers = replicator.members.filter { $0.state == .alive }
+            await withDiscardingTaskGroup { group in
+                for notice in notices {
+                    let body = notice.notice.encoded()
+                    // What came from elsewhere is handed on only by a gateway, from its site to links and back.
+                    for peer in peers where peer.identity.agent != notice.except && hears(peer, notice) {
+                        count(.sent, body.count, site: peer.identity.site)
+                        group.addTask { _ = try? await client.post(Wire.settling, body, to: peer.address) }
+                    }
+                }
+            }
+        }
+    }
+
+    private func hears(_ peer: Membership.Peer, _ notice: Replicator.Notice) -> Bool {
+        guard let except = notice.except, let from = replicator.peer(except) else { return true }
+        return (from.identity.site == configuration.site) != (peer.identity.site == configuration.site)
+    }
+}

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Content
+import HTTPTypes
+import Hummingbird
+import Logging
+import Metrics
+import NIOConcurrencyHelpers
+import NIOCore
+import NIOPosix
+import ServiceLifecycle
+import Storage
+
+/// What the server knows of a call besides its message.
+struct Caller: Sendable {
+    let agent: AgentID
+    let site: String
+    let host: String
+    let isLink: Bool
+}
+
+/// The context of a request: the connection it came over.
+struct PeerRequestContext: InitializableFromSource {
+    let channel: any Channel
+
+    init(source: ApplicationRequestContextSource) { channel = source.channel }
+}
+
+extension PeerService {
+    /// Calls that announce no end of themselves, and calls that never come, cost nothing for longer than this.
+    private static let idleLimit: TimeAmount = .seconds(90)
+
+    /// How long answers under way may take when the agent ends; their receivers go on with another source.
+    private static let shutdownLimit: Duration = .seconds(2)
+
+    /// Serves until graceful shutdown or cancellation.
+    func serve() async throws {
+        let application = Application(
+            responder: CallbackResponder<PeerRequestContext> { request, context in
+                await self.respond(to: request, context)
+            },
+            server: .http1(configuration: .init(idleTimeout: PeerService.idleLimit)),
+            configuration: .init(
+                address: .hostname(configuration.listen.host, port: configuration.listen.port),
+                serverName: nil
+            ),
+            onServerRunning: { channel in
+                self.state.withLockedValue { $0.port = channel.localAddress?.port }
+                self.bound.set()
+            },
+            logger: quiet
+        )
+        var group = ServiceGroupConfiguration(services: [application], logger: quiet)
+        group.maximumGracefulShutdownDuration = PeerService.shutdownLimit
+        let services = ServiceGroup(configuration: group)
+        // A cancelled server drops connections that it accepted and does not handle yet, and NIO traps on them. So
+        // cancellation does not reach it: it ends it gracefully, as graceful shutdown does.
+        let server = Task { try await services.run() }
+        try await withTaskCancellationHandler {
+            try await server.value
+        } onCancel: {
+            Task { await services.triggerGracefulShutdown() }
+        }
+    }
+
+    /// The server's own logger: what it says of its start and of each connection is of no use to an operator.
+    private var quiet: Logger {
+        var logger = logger
+        logger.logLevel = max(logger.logLevel, .warning)
+        return logger
+    }
+
+    /// The table from paths to answers, and from errors to statuses.
+    private func respond(to request: Request, _ context: PeerRequestContext) async -> Response {
+        guard let caller = caller(of: request, context) else { return Response(status: .forbidden) }
+        guard request.method == .post else { return Response(status: .methodNotAllowed) }
+        do {
+            if request.uri.path == Wire.chunks { return try await chunks(request, caller, context.channel) }
+            let body = Array(buffer: try await request.body.collect(upTo: limits.messageByteCountMax))
+            if caller.isLink { metrics.link(.received, site: caller.site, class: "directory", bytes: body.count) }
+            let answer = try await answer(request.uri.path, body, caller)
+            guard let answer else { return Response(status: .notFound) }
+            count(.sent, answer.count, site: caller.site)
+            return Response(status: .ok, body: .init(byteBuffer: ByteBuffer(bytes: answer)))
+        } catch let error as ContentError {
+            metrics.failed(.refused)
+            logger.debug("request refused", metadata: ["peer": "\(caller.agent)", "error": "\(error)"])
+            return Response(status: error.code == .unsupported ? .notImplemented : .badRequest)
+        } catch is NIOTooManyBytesError {
+            return Response(status: .contentTooLarge)
+        } catch let error as PeersError {
+            return Response(status: error.code == .busy ? .serviceUnavailable : .badGateway)
+        } catch {
+            logger.error("request failed", metadata: ["peer": "\(caller.agent)", "error": "\(error)"])
+            return Response(status: .internalServerError)
+        }
+    }
+
+    /// Who calls, where it is somebody to whom we talk: of our site or of one to which we hold a link.
+    private func caller(of request: Request, _ context: PeerRequestContext) -> Caller? {
+        guard let siteName = HTTPField.Name(Wire.siteHeader), let agentName = HTTPField.Name(Wire.agentHeader),
+            let site = request.headers[siteName], let hex = request.headers[agentName], let id = AgentID(hex: hex)
+        else { return nil }
+        let isLink = site != configuration.site
+        guard !isLink || configuration.links.contains(where: { $0.site == site }) else { return nil }
+        return Caller(agent: id, site: site, host: context.channel.remoteAddress?.ipAddress ?? "", isLink: isLink)
+    }
+
+    private func answer(_ path: String, _ body: [UInt8], _ caller: Caller) async throws -> [UInt8]? {
+        switch path {
+        case Wire.heartbeat: try answerHeartbeat(body, caller)
+        case Wire.push: try await answerPush(body, caller)
+        case Wire.publications: try await answerPublications(body, caller)
+        case Wire.promote: try await answerPromotion(body)
+        case Wire.hints: try await answerHint(body, caller)
+        case Wire.leases: try await answerLease(body, caller)
+        case Wire.settling: try answerSettling(body, caller)
+        default: nil
+        }
+    }
+
+    private func answerHeartbeat(_ body: [UInt8], _ caller: Caller) throws -> [UInt8] {
+        let heartbeat = try Heartbeat(decoding: body, limits: limits)
+        guard heartbeat.identity.agent == caller.agent, heartbeat.identity.site == caller.site else {
+            throw ContentError(.malformed, "a heartbeat speaks for another agent than its caller")
+        }
+        note(heartbeat)
+        _ = replicator.called(heartbeat, from: caller.host)
+        return self.heartbeat(toSite: caller.site).encoded()
+    }
+
+    private func answerPush(_ body: [UInt8], _ caller: Caller) async throws -> [UInt8] {
+        let raw = try Envelope.open(body, max: limits.messageByteCountMax)
+        let message = try PublicationMessage(decoding: raw, limits: limits)
+        let vector = try await directory.receive(message, from: caller.agent)
+        if configuration.isGateway {
+            // The sender waits for those behind us too; a tenth is left for the way back.
+            let wait = min(Duration.milliseconds(Int64(message.wait)), limits.acknowledge) * 9 / 10
+            await replicator.forward(vector, except: caller.agent, limit: wait)
+        }
+        var out = ByteWriter()
+        Vector.encode(vector, into: &out)
+        return out.bytes
+    }
+
+    private func answerPublications(_ body: [UInt8], _ caller: Caller) async throws -> [UInt8] {
+        var reader = ByteReader(body)
+        guard try reader.fixed(UInt8.self) == 1 else { throw ContentError(.unsupported, "unknown request format") }
+        let after = try Vector.decode(&reader, agentsMax: limits.agentsMax)
+        try reader.end()
+        guard after.values.allSatisfy({ $0 <= UInt64(Int64.max) }) else {
+            throw ContentError(.malformed, "a publication's number has more than 63 bits")
+        }
+        return Envelope.seal(try await gather(after).encoded(), compress: caller.isLink)
+    }
+
+    private func answerPromotion(_ body: [UInt8]) async throws -> [UInt8] {
+        var reader = ByteReader(body)
+        let id = try reader.fixed(UInt64.self)
+        guard let priority = Priority(rawValue: try reader.fixed()) else {
+            throw ContentError(.malformed, "a promotion has no known priority")
+        }
+        pacer.promote(request: id, to: priority)
+        await state.withLockedValue { $0.provider }?.promote(id, to: priority)
+        return []
+    }
+
+    private func answerLease(_ body: [UInt8], _ caller: Caller) async throws -> [UInt8] {
+        var reader = ByteReader(body)
+        let manifest = try reader.digest()
+        let seconds = try reader.fixed(UInt32.self)
+        try reader.end()
+        let handler = state.withLockedValue { $0.leaseHandler }
+        let isGranted = await handler?(manifest, .seconds(Int64(seconds)), caller.agent) ?? false
+        return [isGranted ? 1 : 0]
+    }
+
+    private func answerSettling(_ body: [UInt8], _ caller: Caller) throws -> [UInt8] {
+        let notice = try SettlingNotice(decoding: body)
+        directory.noteSettling(notice.keys, settling: notice.settling)
+        if configuration.isGateway, notice.hops < SettlingNotice.hopsMax {
+            let onward = SettlingNotice(keys: notice.keys, settling: notice.settling, hops: notice.hops + 1)
+            replicator.notify(onward, except: caller.agent)
+        }
+        return []
+    }
+
+    private func answerHint(_ body: [UInt8], _ caller: Caller) async throws -> [UInt8] {
+        let (hint, site, hops) = try Hint.decode(body)
+        guard hops < Hint.hopsMax else { throw ContentError(.malformed, "a hint was handed on too often") }
+        return HintAnswer.encode(try await deliver(hint, to: site, hops: hops + 1))
+    }
+}

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import Content
+import Storage
+
+/// An agent that this one knows of, for status.
+public struct Member: Sendable, Hashable {
+    public enum Role: String, Sendable { case peer, gateway, link }
+
+    /// Nil where nobody has answered at the address yet.
+    public let agent: AgentID?
+    public let name: String
+    public let site: String
+    public let address: PeerAddress
+    public let role: Role
+    public let state: Membership.State
+    /// Since it was last heard; nil: never.
+    public let silence: Duration?
+    /// Agents of whose publications it has something that we lack.
+    public let ahead: Int
+    /// Agents of whose publications it lacks something that we are to tell it.
+    public let behind: Int
+}
+
+extension PeerService {
+    /// Everybody who is known, this agent not among them.
+    public func members() -> [Member] {
+        let now = replicator.now
+        let known = replicator.members.map { peer in
+            let lag = replicator.lag(of: peer.identity.agent)
+            let isLink = peer.identity.site != configuration.site
+            return Member(
+                agent: peer.identity.agent,
+                name: peer.identity.name,
+                site: peer.identity.site,
+                address: peer.address,
+                role: isLink ? .link : peer.identity.isGateway ? .gateway : .peer,
+                state: peer.state,
+                silence: now - peer.lastHeard,
+                ahead: lag.missing,
+                behind: lag.owed
+            )
+        }
+        let silent = replicator.silentAddresses.map { address, site in
+            Member(
+                agent: nil,
+                name: "\(address)",
+                site: site,
+                address: address,
+                role: site == configuration.site ? .peer : .link,
+                state: .dead,
+                silence: nil,
+                ahead: 0,
+                behind: 0
+            )
+        }
+        return known + silent
+    }
+
+    /// Whether a link to a site is up: one held here, or one that the live gateway of this site says to be up.
+    public func isLinked(to site: String) -> Bool {
+        replicator.members.contains { peer in
+            guard peer.state == .alive else { return false }
+            return peer.identity.site == site || peer.linksUp.contains(site)
+        }
+    }
+
+    /// Who may have an object's chunks, the best first.
+    ///
+    /// First the live holders of this site, in an order that differs from object to object so that they share the
+    /// work; then, where the level allows, the own gateway, or for a gateway its links: first those whose site holds
+    /// the object, then the others, who may have parts.
+    ///
+    /// - Parameter level: for whom we fetch; ``FetchLevel/reader`` for somebody on this node.
+    public func sources(for manifest: Digest, level: FetchLevel) -> [Source] {
+        guard level > .store else { return [] }
+        let holders = Set((try? directory.catalog.holders(of: manifest)) ?? [])
+        let alive = replicator.members.filter { $0.state == .alive }
+        let site = alive.filter { $0.identity.site == configuration.site }
+        var out = site.filter { holders.contains($0.identity.agent) }
+            .sorted { rank($0, manifest) < rank($1, manifest) }
+            .map { source($0, .holder, .store) }
+        if configuration.isGateway {
+            guard level >= .gateway else { return out }
+            let links = alive.filter { $0.identity.site != configuration.site }
+            let holding = links.filter { !$0.siteAgents.isDisjoint(with: holders) }
+            let others = links.filter { $0.siteAgents.isDisjoint(with: holders) }
+            out += (holding + others).map { source($0, .link, .site) }
+        } else if level == .reader {
+            out += site.filter(\.identity.isGateway).map { source($0, .gateway, .gateway) }
+        }
+        return out
+    }
+
+    private func rank(_ peer: Membership.Peer, _ manifest: Digest) -> UInt64 {
+        var mixed = manifest.suffix ^ peer.identity.agent.low
+        mixed = (mixed ^ (mixed >> 33)) &* 0xff51_afd7_ed55_8ccd
+        return mixed ^ (mixed >> 33)
+    }
+
+    private func source(_ peer: Membership.Peer, _ kind: Source.Kind, _ level: FetchLevel) -> Source {
+        Source(
+            agent: peer.identity.agent,
+            name: peer.identity.name,
+            site: peer.identity.site,
+            address: peer.address,
+            kind: kind,
+            level: level
+        )
+    }
+}

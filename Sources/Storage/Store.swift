@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import Logging
+import NIOConcurrencyHelpers
+
+/// One directory on one disk: chunks, names, space and staging files of one agent.
+///
+/// ```
+/// lock        held while a process has the store; says which
+/// format      number of the format, and the store's secret
+/// state       how it was left
+/// segments/   chunks
+/// index/      where they are
+/// catalog…    names (SQLite)
+/// staging/    objects being written; emptied at open
+/// ```
+public final class Store: Sendable {
+    public let chunks: ChunkStore
+    public let catalog: Catalog
+    public let space: SpaceLedger
+    /// The path of the directory.
+    public let directory: String
+
+    private let lock: NIOLockedValueBox<StoreLock?>
+    private let state: StoreState
+    private let staging: Folder
+    private let stagingCount = NIOLockedValueBox<UInt64>(0)
+    private let occupancy: Occupancy
+
+    /// Opens the store of a directory, and makes it where there is none.
+    ///
+    /// - Throws: ``StorageError`` of any code: `locked` where another process has it open.
+    public static func open(_ configuration: StoreConfiguration, logger: Logger) throws(StorageError) -> Store {
+        let root = try Folder(making: configuration.directory, faults: configuration.faults)
+        let lock = try StoreLock(directory: root)
+        let state = StoreState(folder: root)
+        let secret = try state.secret()
+        let lastEnd = try state.lastEnd()
+        let staging = try Folder(making: root.path("staging"), faults: configuration.faults)
+        for name in try staging.names() { try staging.remove(name) }
+        let catalog = try Catalog.open(path: configuration.directory, logger: logger)
+        // Said before anything is written: a second crash must not find a store that claims to be closed.
+        try state.setOpen()
+        let occupancy = Occupancy()
+        let chunks = try ChunkStore.open(
+            configuration, catalog: catalog, occupancy: occupancy, lastEnd: lastEnd, secret: secret, logger: logger
+        )
+        if secret == nil { try state.setSecret(chunks.secret) }
+        return Store(
+            chunks: chunks, catalog: catalog, space: try SpaceLedger(configuration, occupancy: occupancy),
+            occupancy: occupancy, lock: lock, state: state, staging: staging
+        )
+    }
+
+    private init(
+        chunks: ChunkStore, catalog: Catalog, space: SpaceLedger, occupancy: Occupancy, lock: StoreLock,
+        state: StoreState, staging: Folder
+    ) {
+        self.chunks = chunks
+        self.catalog = catalog
+        self.space = space
+        self.occupancy = occupancy
+        self.lock = NIOLockedValueBox(lock)
+        self.state = state
+        self.staging = staging
+        directory = state.folder.path
+    }
+
+    /// Makes an empty staging file, whose bytes count against a claim.
+    public func makeStagingFile(claim: SpaceLedger.Claim) throws(StorageError) -> StagingFile {
+        let number = stagingCount.withLockedValue { count in
+            count += 1
+            return count
+        }
+        return try StagingFile("\(number)", in: staging, claim: claim, occupancy: occupancy)
+    }
+
+    /// Brings everything to the disk and gives the lock back; a second close does nothing. Use nothing of the store
+    /// after it.
+    ///
+    /// - Throws: ``StorageError`` `io` or `noSpace`; the store is then as after a crash, and the lock is given back.
+    public func close() throws(StorageError) {
+        guard let held = lock.withLockedValue({ $0 }) else { return }
+        defer { lock.withLockedValue { $0 = nil } }
+        _ = held
+        try chunks.checkpoint()
+        try catalog.sync()
+        try catalog.close()
+        try state.setClosed()
+    }
+}

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Content
+import NIOConcurrencyHelpers
+
+/// Inode numbers and what they stand for.
+///
+/// A number names one version of one key and is never used again: the kernel's page cache belongs to the inode, so a
+/// number that came to mean other bytes would give readers mixtures. Numbers only rise.
+final class NodeTable: Sendable {
+    static let root: UInt64 = 1
+    private static let firstFree: UInt64 = 16
+
+    private enum Identity: Hashable {
+        case directory(String)
+        case published(Key, Version)
+        case staged(ObjectIdentifier)
+    }
+
+    private struct State {
+        var nodes: [UInt64: (node: Node, lookups: UInt64)] = [:]
+        var numbers: [Identity: UInt64] = [:]
+        var next = NodeTable.firstFree
+    }
+
+    private let state: NIOLockedValueBox<State>
+
+    init(root namespace: String) {
+        var state = State()
+        state.nodes[NodeTable.root] = (.directory(text: namespace), 1)
+        state.numbers[.directory(namespace)] = NodeTable.root
+        for special in SpecialNode.allCases { state.nodes[special.inode] = (.special(special), 1) }
+        self.state = NIOLockedValueBox(state)
+    }
+
+    /// What a number stands for; nil for one that the kernel was never given or has forgotten.
+    func node(_ inode: UInt64) -> Node? { state.withLockedValue { $0.nodes[inode]?.node } }
+
+    /// The text of a directory's inode.
+    func directory(_ inode: UInt64) -> String? {
+        guard case .directory(let text) = node(inode) else { return nil }
+        return text
+    }
+
+    /// The number of a node, counting one more reference of the kernel.
+    func remember(_ node: Node) -> UInt64 {
+        state.withLockedValue { state in
+            guard let identity = NodeTable.identity(node) else {
+                if case .special(let special) = node { return special.inode }
+                return 0
+            }
+            if let inode = state.numbers[identity] {
+                state.nodes[inode]?.lookups += 1
+                return inode
+            }
+            let inode = state.next
+            state.next += 1
+            state.nodes[inode] = (node, 1)
+            state.numbers[identity] = inode
+            return inode
+        }
+    }
+
+    /// The kernel dropped references.
+    func forget(_ inode: UInt64, count: UInt64) {
+        guard inode >= NodeTable.firstFree else { return }
+        state.withLockedValue { state in
+            guard let known = state.nodes[inode] else { return }
+            guard known.lookups <= count else {
+                state.nodes[inode]?.lookups -= count
+                return
+            }
+            state.nodes[inode] = nil
+            if let identity = NodeTable.identity(known.node), state.numbers[identity] == inode {
+                state.numbers[identity] = nil
+            }
+        }
+    }
+
+    /// The number of a directory that the kernel knows.
+    func inode(ofDirectory text: String) -> UInt64? {
+        state.withLockedValue { $0.numbers[.directory(text)] }
+    }
+
+    /// A new file was published: its number stays with it, for tools that look whether a file is still the one that
+    /// they made. No page of it was cached under that number, because a file being written is read past the cache.
+    func adopt(_ file: StagedFile, as entry: Entry) {
+        state.withLockedValue { state in
+            let identity = Identity.published(entry.key, entry.version)
+            guard state.numbers[identity] == nil,
+                let inode = state.numbers.removeValue(forKey: .staged(ObjectIdentifier(file)))
+            else { return }
+            state.numbers[identity] = inode
+            state.nodes[inode]?.node = .published(entry)
+        }
+    }
+
+    /// The same bytes have another entry now (renamed, chmod): the number stays with them.
+    func replace(_ old: Entry, with new: Entry) {
+        state.withLockedValue { state in
+            guard let inode = state.numbers.removeValue(forKey: .published(old.key, old.version)) else { return }
+            state.numbers[.published(new.key, new.version)] = inode
+            state.nodes[inode]?.node = .published(new)
+        }
+    }
+
+    /// A directory was renamed: it and every directory below it that the kernel knows have another text.
+    func moveDirectories(from: String, to: String) {
+        state.withLockedValue { state in
+            for (identity, inode) in state.numbers {
+                guard case .directory(let text) = identity, text == from || text.hasPrefix(from + "/") else { continue }
+                let moved = to + text.dropFirst(from.count)
+                state.numbers[identity] = nil
+                state.numbers[.directory(moved)] = inode
+                state.nodes[inode]?.node = .directory(text: moved)
+            }
+        }
+    }
+
+    var count: Int { state.withLockedValue { $0.nodes.count } }
+
+    private static func identity(_ node: Node) -> Identity? {
+        switch node {
+        case .directory(let text): .directory(text)
+        case .published(let entry): .published(entry.key, entry.version)
+        case .staged(let file): .staged(ObjectIdentifier(file))
+        case .special: nil
+        }
+    }
+}

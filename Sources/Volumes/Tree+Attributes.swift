@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Content
+import FUSE
+import Objects
+
+extension Tree {
+    func getAttributes(_ request: Request, inode: UInt64, handle: UInt64?, reply: consuming Reply) {
+        guard let node = nodes.node(inode) else { return reply.error(.stale) }
+        reply.attributes(attributes(of: node, inode: inode), timeout: timeout(of: node))
+    }
+
+    func timeout(of node: Node) -> Double {
+        switch node {
+        case .published: Tree.publishedTimeout
+        case .directory: Tree.directoryTimeout
+        case .staged, .special: 0
+        }
+    }
+
+    func setAttributes(
+        _ request: Request,
+        inode: UInt64,
+        handle: UInt64?,
+        changes: AttributeChanges,
+        reply: consuming Reply
+    ) {
+        guard let node = nodes.node(inode) else { return reply.error(.stale) }
+        if case .special = node { return reply.attributes(attributes(of: node, inode: inode), timeout: 0) }
+        guard !isReadOnly else { return reply.error(.readOnly) }
+        if let file = writtenFile(handle, node) {
+            return setAttributes(of: file, node, inode, changes, reply)
+        }
+        // Owners are squashed to one: chown is accepted and changes nothing.
+        guard changes.size != nil || changes.mode != nil || changes.modified != nil, let key = key(of: node) else {
+            return reply.attributes(attributes(of: node, inode: inode), timeout: timeout(of: node))
+        }
+        reply.later { [self] reply in
+            do {
+                if let size = changes.size { try await truncate(key, to: size) }
+                let after = try await setMetadata(key, node, changes)
+                // A reader's page cache belongs to this inode, so a new size is never told of it (P3).
+                reply.attributes(attributes(of: after, inode: inode), timeout: timeout(of: after))
+            } catch {
+                reply.error(.from(error))
+            }
+        }
+    }
+
+    /// The file being written that a setattr is about: the handle's, or the inode's own while it is not published.
+    private func writtenFile(_ handle: UInt64?, _ node: Node) -> StagedFile? {
+        if let handle, case .writer(let file, _) = handles[handle] { return file }
+        if case .staged(let file) = node, file.published == nil { return file }
+        return nil
+    }
+
+    private func setAttributes(
+        of file: StagedFile,
+        _ node: Node,
+        _ inode: UInt64,
+        _ changes: AttributeChanges,
+        _ reply: consuming Reply
+    ) {
+        guard let size = changes.size else {
+            set(changes, of: file)
+            return reply.attributes(attributes(of: node, inode: inode), timeout: timeout(of: node))
+        }
+        reply.later { [self] reply in
+            do {
+                try await file.writer.truncate(to: size)
+                set(changes, of: file)
+                reply.attributes(attributes(of: node, inode: inode), timeout: timeout(of: node))
+            } catch {
+                reply.error(.from(error))
+            }
+        }
+    }
+
+    private func set(_ changes: AttributeChanges, of file: StagedFile) {
+        var metadata = file.writer.metadata
+        if let mode = changes.mode { metadata.mode = UInt16(mode & 0o7777) }
+        if let modified = changes.modified { metadata.modified = nanoseconds(modified) }
+        if changes.mode != nil || changes.modified != nil { file.writer.metadata = metadata }
+    }
+
+    private func nanoseconds(_ time: AttributeChanges.Time) -> Int64 {
+        switch time {
+        case .at(let nanoseconds): nanoseconds
+        case .now: cache.wallNanoseconds()
+        }
+    }
+
+    /// The key that a node stands for; nil for the root and the mount's own files.
+    private func key(of node: Node) -> Key? {
+        switch node {
+        case .directory(let text): try? Key(text)
+        case .published(let entry): entry.key
+        case .staged(let file): file.published?.key
+        case .special: nil
+        }
+    }
+
+    private func setMetadata(_ key: Key, _ node: Node, _ changes: AttributeChanges) async throws -> Node {
+        let mode = changes.mode.map { UInt16($0 & 0o7777) }
+        let modified = changes.modified.map(nanoseconds)
+        guard mode != nil || modified != nil else { return node }
+        if case .directory = node, try cache.lookup(key) == nil {
+            // Implied by its keys so far; a mode or a time of its own makes it a directory of its own.
+            let metadata = Metadata(mode: mode ?? 0o777, modified: modified ?? cache.wallNanoseconds())
+            _ = try await changing([key]) { try await cache.makeDirectoryExplicit(key, metadata: metadata) }
+            return node
+        }
+        let new = try await changing([key]) { try await cache.setMetadata(key, mode: mode, modified: modified) }
+        if case .published(let old) = node {
+            nodes.replace(old, with: new)
+            return .published(new)
+        }
+        return node
+    }
+
+    /// truncate(2) without a handle: a writer of one change.
+    private func truncate(_ key: Key, to size: UInt64) async throws {
+        if let file = await settledFile(key) { return try await file.writer.truncate(to: size) }
+        guard let entry = try cache.lookup(key) else { throw Errno.notFound }
+        guard entry.size != size else { return }
+        let base = try cache.open(entry)
+        defer { base.close() }
+        let writer = try cache.create(key, metadata: entry.metadata, base: base)
+        do {
+            try await writer.truncate(to: size)
+        } catch {
+            writer.discard()
+            throw error
+        }
+        _ = try await writer.publish()
+    }
+}

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Content
+import FUSE
+import Glibc
+import Objects
+
+extension Tree {
+    func lookup(_ request: Request, parent: UInt64, name: String, reply: consuming Reply) {
+        if let special = specialChild(parent, name) { return answer(found(.special(special)), reply) }
+        do {
+            let key = try key(parent, name)
+            let file = staged[key]
+            if file?.isReleasing == true || cache.isSettling(key) {
+                return reply.later { await self.lookupLater(key, file, $0) }
+            }
+            if let file, file.isVisible { return answer(found(.staged(file)), reply) }
+            if let node = try published(key) { return answer(found(node), reply) }
+            if cache.mustWait(key) { return reply.later { await self.lookupLater(key, nil, $0) } }
+            reply.error(.notFound)
+        } catch {
+            reply.error(error)
+        }
+    }
+
+    /// The node of a published key or a directory.
+    func published(_ key: Key) throws(Errno) -> Node? {
+        do {
+            if let entry = try cache.lookup(key) { return node(entry) }
+            return try cache.isDirectory(key.text) ? .directory(text: key.text) : nil
+        } catch {
+            throw Errno(error)
+        }
+    }
+
+    /// A look-up that waits for a publication.
+    private func lookupLater(_ key: Key, _ file: StagedFile?, _ reply: PendingReply) async {
+        do {
+            if let file, file.isReleasing { await file.untilOver() }
+            _ = try await cache.waitForEntry(key)
+            if let file = staged[key], file.isVisible { return answer(found(.staged(file)), reply) }
+            guard let node = try published(key) else { return reply.error(.notFound) }
+            answer(found(node), reply)
+        } catch {
+            reply.error(.from(error))
+        }
+    }
+
+    private func specialChild(_ parent: UInt64, _ name: String) -> SpecialNode? {
+        switch parent {
+        case NodeTable.root: name == SpecialNode.directory.rawValue ? .directory : nil
+        case SpecialNode.directory.inode:
+            SpecialNode(rawValue: name).flatMap { $0 == .directory ? nil : $0 }
+        default: nil
+        }
+    }
+
+    func forget(inode: UInt64, count: UInt64) { nodes.forget(inode, count: count) }
+
+    func readLink(_ request: Request, inode: UInt64, reply: consuming Reply) {
+        guard case .published(let entry) = nodes.node(inode), case .symlink(let target) = entry.body else {
+            return reply.error(.invalid)
+        }
+        reply.link(target)
+    }
+
+    func statistics(_ request: Request, inode: UInt64, reply: consuming Reply) {
+        let capacity = cache.capacity
+        reply.statistics(
+            FileSystemStatistics(totalBytes: capacity.total, freeBytes: capacity.free, files: 1_000_000)
+        )
+    }
+
+    func openDirectory(_ request: Request, inode: UInt64, flags: Int32, reply: consuming Reply) {
+        switch nodes.node(inode) {
+        case .directory(let text):
+            answerOpened(Opened(handle: handles.add(.directory(DirectoryListing(directory: text)))), reply)
+        case .special(.directory):
+            reply.opened(Opened(handle: 0))
+        case nil: reply.error(.stale)
+        case .published, .staged, .special: reply.error(.notDirectory)
+        }
+    }
+
+    func readDirectory(
+        _ request: Request,
+        inode: UInt64,
+        handle: UInt64,
+        offset: UInt64,
+        plus: Bool,
+        buffer: DirectoryBuffer,
+        reply: consuming Reply
+    ) {
+        guard case .directory(let listing) = handles[handle] else {
+            if inode == SpecialNode.directory.inode { return list(special: offset, plus, buffer, reply) }
+            return reply.error(.badDescriptor)
+        }
+        if offset == 0 { listing.rewind(staged: staged) }
+        do {
+            var position = Int(offset)
+            while let item = try item(at: position, of: listing, inode) {
+                guard add(item, plus, UInt64(position + 1), buffer) else { break }
+                position += 1
+            }
+            reply.directory(buffer)
+        } catch {
+            reply.error(error)
+        }
+    }
+
+    /// `.` and `..` come first and count as no look-up.
+    private enum Item {
+        case dot(String, UInt64)
+        case child(DirectoryListing.Item, String)
+    }
+
+    private func item(at position: Int, of listing: DirectoryListing, _ inode: UInt64) throws(Errno) -> Item? {
+        switch position {
+        case 0: return .dot(".", inode)
+        case 1: return .dot("..", NodeTable.root)
+        default:
+            do {
+                return try listing.item(at: position - 2, from: cache).map { .child($0, listing.directory) }
+            } catch {
+                throw Errno(error)
+            }
+        }
+    }
+
+    private func add(_ item: Item, _ plus: Bool, _ offset: UInt64, _ buffer: DirectoryBuffer) -> Bool {
+        switch item {
+        case .dot(let name, let inode):
+            return buffer.add(name: name, attributes: Attributes(inode: inode, mode: S_IFDIR), offset: offset)
+        case .child(let child, let directory):
+            let node: Node =
+                if let file = child.staged {
+                    .staged(file)
+                } else if let entry = child.entry {
+                    self.node(entry)
+                } else {
+                    .directory(text: directory + "/" + child.name)
+                }
+            guard plus else {
+                return buffer.add(
+                    name: child.name,
+                    attributes: Attributes(inode: offset + 1 << 40, mode: node.type),
+                    offset: offset
+                )
+            }
+            let found = found(node)
+            guard buffer.add(found, name: child.name, offset: offset) else {
+                nodes.forget(found.attributes.inode, count: 1)
+                return false
+            }
+            return true
+        }
+    }
+
+    private func list(special offset: UInt64, _ plus: Bool, _ buffer: DirectoryBuffer, _ reply: consuming Reply) {
+        let files: [SpecialNode] = [.hint, .status]
+        for (at, special) in files.enumerated() where at >= Int(offset) {
+            let added =
+                plus
+                ? buffer.add(found(.special(special)), name: special.rawValue, offset: UInt64(at + 1))
+                : buffer.add(
+                    name: special.rawValue,
+                    attributes: Attributes(inode: special.inode, mode: special.mode),
+                    offset: UInt64(at + 1)
+                )
+            guard added else { break }
+        }
+        reply.directory(buffer)
+    }
+
+    func releaseDirectory(_ request: Request, inode: UInt64, handle: UInt64, reply: consuming Reply) {
+        _ = handles.remove(handle)
+        reply.done()
+    }
+
+    func syncDirectory(_ request: Request, inode: UInt64, handle: UInt64, reply: consuming Reply) {
+        reply.done()
+    }
+}
+
+extension Node {
+    /// The type bits, for a directory's listing.
+    var type: UInt32 {
+        switch self {
+        case .directory, .special(.directory): S_IFDIR
+        case .published(let entry): if case .symlink = entry.body { S_IFLNK } else { S_IFREG }
+        case .staged, .special: S_IFREG
+        }
+    }
+}

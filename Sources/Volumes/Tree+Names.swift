@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Content
+import FUSE
+import Objects
+
+// Changes of names. The kernel holds the parents' locks meanwhile; each is one publication, done in a task.
+
+extension Tree {
+    private static let noReplace: UInt32 = 1
+
+    func makeDirectory(_ request: Request, parent: UInt64, name: String, mode: UInt32, reply: consuming Reply) {
+        make(parent, name, reply) { [self] key in
+            try await cache.makeDirectory(key, metadata: metadata(mode & ~request.umask))
+        }
+    }
+
+    func symlink(_ request: Request, parent: UInt64, name: String, target: String, reply: consuming Reply) {
+        make(parent, name, reply) { [self] key in
+            try await cache.makeSymlink(key, target: target, metadata: metadata(0o777))
+        }
+    }
+
+    func metadata(_ mode: UInt32) -> Metadata {
+        Metadata(mode: UInt16(mode & 0o7777), modified: cache.wallNanoseconds())
+    }
+
+    private func make(
+        _ parent: UInt64,
+        _ name: String,
+        _ reply: consuming Reply,
+        _ body: @escaping @Sendable (Key) async throws -> Entry
+    ) {
+        let key: Key
+        do {
+            key = try keyToChange(parent, name)
+        } catch {
+            return reply.error(error)
+        }
+        if let file = staged[key], file.isVisible { return reply.error(.exists) }
+        reply.later { [self] reply in
+            do {
+                let entry = try await changing([key]) { try await body(key) }
+                answer(found(node(entry)), reply)
+            } catch {
+                reply.error(.from(error))
+            }
+        }
+    }
+
+    /// Devices, sockets and pipes have no meaning in a cache; regular files are made by `create`.
+    func makeNode(_ request: Request, parent: UInt64, name: String, mode: UInt32, reply: consuming Reply) {
+        reply.error(isReadOnly ? .readOnly : .notPermitted)
+    }
+
+    /// link(2): EPERM is what POSIX names where a file system has no hard links.
+    func link(_ request: Request, inode: UInt64, newParent: UInt64, newName: String, reply: consuming Reply) {
+        reply.error(isReadOnly ? .readOnly : .notPermitted)
+    }
+
+    func unlink(_ request: Request, parent: UInt64, name: String, reply: consuming Reply) {
+        let key: Key
+        do {
+            key = try keyToChange(parent, name)
+        } catch {
+            return reply.error(error)
+        }
+        reply.later { [self] reply in
+            do {
+                let file = await settledFile(key)
+                if let file {
+                    file.unlink()
+                    staged.remove(file, at: key)
+                }
+                if try cache.lookup(key) != nil {
+                    try await changing([key]) { try await cache.remove(key) }
+                } else if file == nil {
+                    throw Errno.notFound
+                }
+                reply.done()
+            } catch {
+                reply.error(.from(error))
+            }
+        }
+    }
+
+    /// The file that is being written at a key, after a publication that is under way has ended.
+    func settledFile(_ key: Key) async -> StagedFile? {
+        guard let file = staged[key] else { return nil }
+        guard file.isReleasing else { return file }
+        await file.untilOver()
+        return nil
+    }
+
+    func removeDirectory(_ request: Request, parent: UInt64, name: String, reply: consuming Reply) {
+        let key: Key
+        do {
+            key = try keyToChange(parent, name)
+        } catch {
+            return reply.error(error)
+        }
+        reply.later { [self] reply in
+            do {
+                for (_, file) in staged.below(key.text) where file.isReleasing { await file.untilOver() }
+                guard !staged.below(key.text).contains(where: { $0.file.isVisible }) else { throw Errno.notEmpty }
+                try await changing([key]) { try await cache.removeDirectory(key) }
+                reply.done()
+            } catch {
+                reply.error(.from(error))
+            }
+        }
+    }
+
+    func rename(
+        _ request: Request,
+        parent: UInt64,
+        name: String,
+        newParent: UInt64,
+        newName: String,
+        flags: UInt32,
+        reply: consuming Reply
+    ) {
+        guard flags & ~Tree.noReplace == 0 else { return reply.error(.invalid) }
+        let from: Key
+        let to: Key
+        do {
+            from = try keyToChange(parent, name)
+            to = try keyToChange(newParent, newName)
+        } catch {
+            return reply.error(error)
+        }
+        guard from != to else { return reply.done() }
+        reply.later { [self] reply in
+            do {
+                try await rename(from, to: to, exclusive: flags & Tree.noReplace != 0)
+                reply.done()
+            } catch {
+                reply.error(.from(error))
+            }
+        }
+    }
+
+    private func rename(_ from: Key, to: Key, exclusive: Bool) async throws {
+        let file = await settledFile(from)
+        let target = await settledFile(to)
+        if exclusive, target?.isVisible == true { throw Errno.exists }
+        if let file, file.isVisible {
+            try await rename(file, from, to: to, exclusive: exclusive)
+        } else {
+            try await renamePublished(from, to: to, exclusive: exclusive)
+            if let file {
+                _ = staged.move(file, from: from, to: to)
+                file.writer.rename(to: to)
+            }
+        }
+        target?.unlink()
+        if let target { staged.remove(target, at: to) }
+    }
+
+    /// Renames what is still being written: it will be published under the new name.
+    private func rename(_ file: StagedFile, _ from: Key, to: Key, exclusive: Bool) async throws {
+        if try cache.isDirectory(to.text) { throw Errno.isDirectory }
+        if exclusive, try cache.lookup(to) != nil { throw Errno.exists }
+        try cache.checkParents(of: to)
+        file.becomeVisible()
+        _ = staged.move(file, from: from, to: to)
+        file.writer.rename(to: to)
+        if try cache.lookup(from) != nil { try await changing([from]) { try await cache.remove(from) } }
+    }
+
+    private func renamePublished(_ from: Key, to: Key, exclusive: Bool) async throws {
+        let below = staged.below(from.text)
+        let isDirectory = try cache.isDirectory(from.text)
+        let pairs = try await changing([from, to]) {
+            try await cache.rename(from, to: to, exclusive: exclusive)
+        }
+        for pair in pairs { nodes.replace(pair.old, with: pair.new) }
+        guard isDirectory else { return }
+        nodes.moveDirectories(from: from.text, to: to.text)
+        for (key, file) in below {
+            let moved = try Key(to.text + key.text.dropFirst(from.text.count))
+            _ = staged.move(file, from: key, to: moved)
+            file.writer.rename(to: moved)
+        }
+    }
+}

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Content
+import FUSE
+import Glibc
+import Objects
+
+extension Tree {
+    func create(
+        _ request: Request,
+        parent: UInt64,
+        name: String,
+        mode: UInt32,
+        flags: Int32,
+        reply: consuming Reply
+    ) {
+        do {
+            let key = try keyToChange(parent, name)
+            if staged[key] != nil || cache.isSettling(key) {
+                return reply.later { await self.createLater(key, mode & ~request.umask, flags, $0) }
+            }
+            let file = try stage(key, mode & ~request.umask)
+            answerCreated(found(.staged(file)), writer(of: file, flags), reply)
+        } catch {
+            reply.error(error)
+        }
+    }
+
+    /// A new file at a key that has none.
+    private func stage(_ key: Key, _ mode: UInt32) throws(Errno) -> StagedFile {
+        do {
+            let writer = try cache.create(key, metadata: metadata(mode))
+            writer.touch()
+            let file = StagedFile(writer: writer, isVisible: true)
+            let first = staged.add(file, at: key)
+            if first !== file { writer.discard() }
+            guard first.retain() else { throw Errno.again }
+            return first
+        } catch {
+            throw Errno.from(error)
+        }
+    }
+
+    /// create at a key that is, or was a moment ago, being written: O_EXCL says that it exists, else it is opened.
+    private func createLater(_ key: Key, _ mode: UInt32, _ flags: Int32, _ reply: PendingReply) async {
+        do {
+            if let file = await settledFile(key), file.isVisible {
+                guard flags & O_EXCL == 0 else { throw Errno.exists }
+                guard file.retain() else { throw Errno.again }
+                return answerCreated(found(.staged(file)), writer(of: file, flags), reply)
+            }
+            if let entry = try await cache.waitForEntry(key) {
+                guard flags & O_EXCL == 0 else { throw Errno.exists }
+                let file = try stage(entry)
+                return answerCreated(found(.published(entry)), writer(of: file, flags), reply)
+            }
+            let file = try stage(key, mode)
+            answerCreated(found(.staged(file)), writer(of: file, flags), reply)
+        } catch {
+            reply.error(.from(error))
+        }
+    }
+
+    func open(_ request: Request, inode: UInt64, flags: Int32, reply: consuming Reply) {
+        let writes = flags & O_ACCMODE != O_RDONLY
+        guard let node = nodes.node(inode) else { return reply.error(.stale) }
+        if case .special(let special) = node { return open(special, writes, reply) }
+        guard !writes || !isReadOnly else { return reply.error(.readOnly) }
+        do {
+            switch node {
+            case .directory: reply.error(.isDirectory)
+            case .special: reply.error(.notPermitted)
+            case .published(let entry):
+                guard writes else { return answerOpened(try reader(of: entry, keepCache: true), reply) }
+                if staged[entry.key]?.isReleasing == true {
+                    return reply.later { await self.openLater(entry.key, flags, $0) }
+                }
+                answerOpened(writer(of: try stage(entry), flags), reply)
+            case .staged(let file):
+                if let entry = file.published, !writes {
+                    return answerOpened(try reader(of: entry, keepCache: false), reply)
+                }
+                guard file.retain() else {
+                    return reply.later { await self.openLater(file.writer.key, flags, $0) }
+                }
+                answerOpened(writes ? writer(of: file, flags) : stagedReader(of: file), reply)
+            }
+        } catch {
+            reply.error(error)
+        }
+    }
+
+    /// A writer that begins with a published version, shared with the handles that write the key already.
+    private func stage(_ entry: Entry) throws(Errno) -> StagedFile {
+        if let file = staged[entry.key], file.retain() { return file }
+        do {
+            let base = try cache.open(entry)
+            let writer = try cache.create(entry.key, metadata: entry.metadata, base: base)
+            let file = StagedFile(writer: writer, isVisible: false)
+            let first = staged.add(file, at: entry.key)
+            if first !== file { writer.discard() }
+            guard first.retain() else { throw Errno.again }
+            return first
+        } catch {
+            throw Errno.from(error)
+        }
+    }
+
+    /// An open that came while the last writer of the key was being published.
+    private func openLater(_ key: Key, _ flags: Int32, _ reply: PendingReply) async {
+        do {
+            if let file = await settledFile(key), file.retain() {
+                let writes = flags & O_ACCMODE != O_RDONLY
+                return answerOpened(writes ? writer(of: file, flags) : stagedReader(of: file), reply)
+            }
+            guard let entry = try await cache.waitForEntry(key) else { throw Errno.notFound }
+            if flags & O_ACCMODE == O_RDONLY { return answerOpened(try reader(of: entry, keepCache: false), reply) }
+            answerOpened(writer(of: try stage(entry), flags), reply)
+        } catch {
+            reply.error(.from(error))
+        }
+    }
+
+    private func writer(of file: StagedFile, _ flags: Int32) -> Opened {
+        Opened(handle: handles.add(.writer(file, appends: flags & O_APPEND != 0)), directIO: true)
+    }
+
+    private func stagedReader(of file: StagedFile) -> Opened {
+        Opened(handle: handles.add(.stagedReader(file)), directIO: true)
+    }
+
+    /// A reader of a version. Its pages stay cached with its inode; through an inode that was a staging file's, whose
+    /// size the kernel may have wrong, they are not used.
+    private func reader(of entry: Entry, keepCache: Bool) throws(Errno) -> Opened {
+        do {
+            let handle = handles.add(.reader(try cache.open(entry)))
+            return Opened(handle: handle, directIO: !keepCache, keepCache: keepCache)
+        } catch {
+            throw Errno(error)
+        }
+    }
+
+    private func open(_ node: SpecialNode, _ writes: Bool, _ reply: consuming Reply) {
+        switch node {
+        case .directory: reply.error(.isDirectory)
+        case .hint: answerOpened(Opened(handle: handles.add(.hint(HintLines())), directIO: true), reply)
+        case .status:
+            guard !writes else { return reply.error(.access) }
+            answerOpened(Opened(handle: handles.add(.status(special.status())), directIO: true), reply)
+        }
+    }
+}

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Content
+import FUSE
+import Logging
+import NIOConcurrencyHelpers
+import Objects
+import Glibc
+
+/// The mounted tree of one volume: the kernel's requests in, the object cache's answers out.
+///
+/// What is at hand is answered on the session's thread; what is not becomes a task that replies by itself.
+///
+/// - A published version is immutable, so its attributes and pages may be cached for ever; a new version is a new
+///   inode, and the old name is invalidated before the publication is acknowledged.
+/// - A file being written is read and written with direct I/O on its staging file, and is published when its last
+///   handle is closed. Opening a published key for writing leaves its inode alone: its readers go on (P3).
+/// - The kernel holds a directory's lock while it creates, removes or renames in it, and wants that same lock to
+///   invalidate a name. So what an operation of this mount itself changes is never invalidated: the kernel knows.
+final class Tree: Operations {
+    /// How long the kernel may believe names and attributes of published versions, in seconds: they are invalidated.
+    static let publishedTimeout = 3600.0
+    /// How long it may believe directories: one that is implied by its keys goes with the last of them, without a
+    /// change of its own.
+    static let directoryTimeout = 1.0
+
+    let configuration: VolumeConfiguration
+    let cache: ObjectCache
+    let nodes: NodeTable
+    let staged = StagedFiles()
+    let handles = HandleTable()
+    let logger: Logger
+    let special: SpecialFiles
+    private let invalidationsBox = NIOLockedValueBox<Invalidations?>(nil)
+    /// Keys that operations of this mount are changing just now.
+    private let ownChanges = NIOLockedValueBox<[String: Int]>([:])
+
+    init(configuration: VolumeConfiguration, cache: ObjectCache, special: SpecialFiles, logger: Logger) {
+        self.configuration = configuration
+        self.cache = cache
+        self.special = special
+        self.logger = logger
+        nodes = NodeTable(root: configuration.namespace)
+    }
+
+    /// How the kernel is told that a name leads elsewhere; set once the mount is there.
+    var invalidations: Invalidations? {
+        get { invalidationsBox.withLockedValue { $0 } }
+        set { invalidationsBox.withLockedValue { $0 = newValue } }
+    }
+
+    var isReadOnly: Bool { configuration.access == .readOnly }
+
+    /// The key of a name in a directory's inode.
+    func key(_ parent: UInt64, _ name: String) throws(Errno) -> Key {
+        guard let directory = nodes.directory(parent) else {
+            throw nodes.node(parent) == nil ? .stale : .notPermitted
+        }
+        do {
+            return try Key(parent: directory, name: name)
+        } catch {
+            throw Errno(error)
+        }
+    }
+
+    /// The same, for a change: refused where the volume is read-only or the name is the mount's own.
+    func keyToChange(_ parent: UInt64, _ name: String) throws(Errno) -> Key {
+        guard !isReadOnly else { throw .readOnly }
+        guard parent != NodeTable.root || name != SpecialNode.directory.rawValue else { throw .notPermitted }
+        return try key(parent, name)
+    }
+
+    /// Runs a change of this mount's own, whose keys need no invalidation.
+    func changing<R>(_ keys: [Key], _ body: () async throws -> R) async rethrows -> R {
+        ownChanges.withLockedValue { for key in keys { $0[key.text, default: 0] += 1 } }
+        defer {
+            ownChanges.withLockedValue { changes in
+                for key in keys {
+                    let count = changes[key.text] ?? 1
+                    changes[key.text] = count > 1 ? count - 1 : nil
+                }
+            }
+        }
+        return try await body()
+    }
+
+    /// An operation of this mount is changing the key, or a directory above it.
+    func isOwnChange(_ key: Key) -> Bool {
+        ownChanges.withLockedValue { changes in
+            guard !changes.isEmpty else { return false }
+            return changes.keys.contains { key.text == $0 || key.text.hasPrefix($0 + "/") }
+        }
+    }
+
+    /// Attributes of a node.
+    func attributes(of node: Node, inode: UInt64) -> Attributes {
+        var attributes = Attributes(inode: inode, mode: 0, uid: configuration.uid, gid: configuration.gid)
+        switch node {
+        case .directory(let text):
+            let entry = (try? Key(text)).flatMap { try? cache.lookup($0) }
+            attributes.mode = S_IFDIR | UInt32(entry?.metadata.mode ?? 0o777)
+            attributes.modified = entry?.metadata.modified ?? 0
+            attributes.links = 2
+        case .published(let entry):
+            let isLink = if case .symlink = entry.body { true } else { false }
+            attributes.mode = isLink ? S_IFLNK | 0o777 : S_IFREG | UInt32(entry.metadata.mode)
+            attributes.size = entry.size
+            attributes.modified = entry.metadata.modified
+        case .staged(let file):
+            let metadata = file.writer.metadata
+            attributes.mode = S_IFREG | UInt32(metadata.mode)
+            attributes.size = file.published?.size ?? file.writer.size
+            attributes.modified = metadata.modified
+            attributes.links = file.isUnlinked ? 0 : 1
+        case .special(let special):
+            attributes.mode = special.mode
+            attributes.modified = cache.wallNanoseconds()
+        }
+        return attributes
+    }
+
+    /// A node as an answer to a look-up; the kernel gets one more reference.
+    func found(_ node: Node) -> Found {
+        let inode = nodes.remember(node)
+        let attributes = attributes(of: node, inode: inode)
+        switch node {
+        case .published:
+            return Found(attributes, entryTimeout: Tree.publishedTimeout, attributesTimeout: Tree.publishedTimeout)
+        case .directory:
+            return Found(
+                attributes,
+                entryTimeout: Tree.directoryTimeout,
+                attributesTimeout: Tree.directoryTimeout
+            )
+        case .staged, .special:
+            return Found(attributes, entryTimeout: 0, attributesTimeout: 0)
+        }
+    }
+
+    /// A published entry as a node.
+    func node(_ entry: Entry) -> Node {
+        entry.body == .directory ? .directory(text: entry.key.text) : .published(entry)
+    }
+}
+
+extension SpecialNode {
+    var mode: UInt32 {
+        switch self {
+        case .directory: S_IFDIR | 0o555
+        case .hint: S_IFREG | 0o222
+        case .status: S_IFREG | 0o444
+        }
+    }
+}

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Content
+import Peers
+import Testing
+
+/// `#expect` of what changes a value, which the macro cannot take.
+private func check(_ condition: Bool, _ location: SourceLocation = #_sourceLocation) {
+    #expect(condition, sourceLocation: location)
+}
+
+@Suite("Governor: order and rate, in virtual time")
+struct GovernorTests {
+    /// Lets time pass until nothing waits; returns what left, and when the last did.
+    private func drain(_ governor: inout Governor, from start: Duration = .zero) -> ([UInt64], Duration) {
+        var now = start
+        var out: [UInt64] = []
+        while true {
+            let (granted, next) = governor.grant(now: now)
+            out += granted.map(\.request)
+            guard let next else { return (out, now) }
+            now = next
+        }
+    }
+
+    @Test("Readers go first, then deadlines, hints, replication; in a class who asked first")
+    func order() {
+        var governor = Governor(bytesPerSecond: 1e6, headroom: 0)
+        // The line is busy, so that all of them wait.
+        governor.charge(bytes: 1_000_000, now: .zero)
+        let asked: [(UInt64, Priority)] = [
+            (1, .replication), (2, .hinted), (3, .reader), (4, .deadline), (5, .reader), (6, .hinted),
+        ]
+        for _ in 0..<2 {
+            for (request, priority) in asked {
+                _ = governor.enqueue(request: request, priority: priority, bytes: Governor.quantum)
+            }
+        }
+        check(drain(&governor).0 == [3, 3, 5, 5, 4, 4, 2, 2, 6, 6, 1, 1])
+    }
+
+    @Test("A promoted request overtakes while it waits; one that gave up does not leave")
+    func promotion() {
+        var governor = Governor(bytesPerSecond: 1e6, headroom: 0)
+        governor.charge(bytes: 1_000_000, now: .zero)
+        _ = governor.enqueue(request: 1, priority: .hinted, bytes: 10)
+        _ = governor.enqueue(request: 2, priority: .replication, bytes: 10)
+        let gone = governor.enqueue(request: 3, priority: .reader, bytes: 10)
+        governor.promote(request: 2, to: .reader)
+        governor.cancel(gone)
+        check(drain(&governor).0 == [2, 1])
+        governor.begin(request: 4, priority: .replication)
+        governor.promote(request: 4, to: .reader)
+        governor.charge(bytes: 1_000_000, now: .seconds(10))
+        _ = governor.enqueue(request: 5, priority: .deadline, bytes: 10)
+        _ = governor.enqueue(request: 4, priority: .replication, bytes: 10)
+        check(drain(&governor, from: .seconds(10)).0 == [4, 5])
+    }
+
+    @Test("Useful bytes are at least 0.9 of the rate, and the interface stays within it less headroom")
+    func rate() {
+        let rate = 50e6 / 8
+        var governor = Governor(bytesPerSecond: rate, headroom: 0.03)
+        let bytes = 64 << 20
+        for _ in 0..<(bytes / Governor.quantum) {
+            _ = governor.enqueue(request: 1, priority: .reader, bytes: Governor.quantum)
+        }
+        let (_, end) = drain(&governor)
+        let seconds = Double(end.components.seconds) + Double(end.components.attoseconds) / 1e18
+        #expect(Double(bytes) / seconds >= 0.9 * rate)
+        let atInterface = Double(bytes) * Governor.frameByteCount / Governor.segmentByteCount
+        // The slack of a few milliseconds at the start is not of the rate.
+        #expect(atInterface / (seconds + 0.03) <= 0.97 * rate)
+    }
+
+    @Test("Sleeping late loses no rate")
+    func lateness() {
+        let rate = 50e6 / 8
+        var governor = Governor(bytesPerSecond: rate, headroom: 0.03)
+        var random = Random("lateness")
+        for _ in 0..<512 { _ = governor.enqueue(request: 1, priority: .reader, bytes: Governor.quantum) }
+        var now: Duration = .zero
+        while let next = governor.grant(now: now).next {
+            now = next + .microseconds(Int64.random(in: 0...5000, using: &random))
+        }
+        let seconds = Double(now.components.seconds) + Double(now.components.attoseconds) / 1e18
+        #expect(Double(512 * Governor.quantum) / seconds >= 0.9 * rate)
+    }
+
+    @Test("Without an uplink nothing waits")
+    func unpaced() {
+        var governor = Governor(bytesPerSecond: nil, headroom: 0)
+        for request in 0..<100 as Range<UInt64> {
+            _ = governor.enqueue(request: request, priority: .replication, bytes: 1 << 20)
+        }
+        check(drain(&governor).1 == .zero)
+    }
+}
+
+@Suite("Membership: heartbeats in, states out")
+struct MembershipTests {
+    private let own = AgentID(high: 0, low: 1)
+    private let here = PeerAddress(host: "10.0.0.2", port: 1)
+    private let there = PeerAddress(host: "10.9.0.1", port: 1)
+
+    private func table() -> Membership {
+        var table = Membership(own: own, site: "a", links: ["b"], limits: .init())
+        table.configure([here: nil, there: "b"])
+        return table
+    }
+
+    private func identity(_ number: UInt64, _ site: String = "a", port: UInt16 = 1) -> Identity {
+        Identity(agent: AgentID(high: 0, low: number), name: "n\(number)", site: site, port: port, links: [])
+    }
+
+    private func state(_ table: Membership, _ number: UInt64) -> Membership.State? {
+        table.peer(AgentID(high: 0, low: number))?.state
+    }
+
+    @Test("Every address is called once per heartbeat; an answer makes its agent alive")
+    func calls() {
+        var table = table()
+        check(Set(table.calls(now: .zero)) == [here, there])
+        check(table.calls(now: .zero).isEmpty)
+        #expect(!table.isFirstRoundOver)
+        check(table.answered(identity(2), at: here, now: .zero))
+        table.failed(at: there, refused: true, now: .zero)
+        #expect(table.isFirstRoundOver)
+        #expect(state(table, 2) == .alive)
+        check(table.calls(now: .milliseconds(999)).isEmpty)
+        check(Set(table.calls(now: .seconds(1))) == [here, there])
+    }
+
+    @Test("Our own address and those of strangers are no members")
+    func selfIsSkipped() {
+        var table = table()
+        _ = table.calls(now: .zero)
+        check(!table.answered(identity(1), at: here, now: .zero))
+        check(!table.answered(identity(3, "c"), at: there, now: .zero))
+        #expect(table.all.isEmpty)
+        check(table.calls(now: .seconds(1)).isEmpty)
+        check(!table.called(by: identity(4, "c"), from: "1.2.3.4", now: .zero))
+        check(!table.called(by: identity(1), from: "1.2.3.4", now: .zero))
+    }
+
+    @Test("Silence makes suspect, then dead; refusal makes dead at once; any word makes alive")
+    func death() {
+        var table = table()
+        _ = table.calls(now: .zero)
+        _ = table.answered(identity(2), at: here, now: .zero)
+        check(!table.tick(now: .seconds(2)))
+        check(table.tick(now: .milliseconds(2100)))
+        #expect(state(table, 2) == .suspect)
+        check(table.tick(now: .milliseconds(3100)))
+        #expect(state(table, 2) == .dead)
+        check(table.called(by: identity(2), from: "10.0.0.2", now: .seconds(4)))
+        #expect(state(table, 2) == .alive)
+        _ = table.calls(now: .seconds(4))
+        table.failed(at: here, refused: true, now: .seconds(4))
+        #expect(state(table, 2) == .dead)
+        check(table.calls(now: .seconds(5)).contains(here))
+    }
+
+    @Test("Who calls is learnt with the port that it names, and forgotten where a known address answers")
+    func learning() {
+        var table = table()
+        check(table.called(by: identity(5, port: 77), from: "10.0.0.5", now: .zero))
+        #expect(table.peer(AgentID(high: 0, low: 5))?.address == PeerAddress(host: "10.0.0.5", port: 77))
+        check(table.called(by: identity(2, port: 9), from: "10.0.0.2", now: .zero))
+        let learnt = PeerAddress(host: "10.0.0.2", port: 9)
+        check(table.calls(now: .zero).contains(learnt))
+        check(table.answered(identity(2, port: 9), at: here, now: .zero))
+        #expect(table.peer(AgentID(high: 0, low: 2))?.address == here)
+        check(!table.calls(now: .seconds(9)).contains(learnt))
+    }
+}
+
+@Suite("Vectors: who is told what, and who is asked")
+struct VectorTableTests {
+    private let own = AgentID(high: 0, low: 1)
+    private let peer = AgentID(high: 0, low: 2)
+    private let link = AgentID(high: 0, low: 3)
+    private let far = AgentID(high: 0, low: 4)
+
+    @Test("An agent tells only what is its own; a gateway hands on between its site and its links, and not back")
+    func telling() {
+        var node = VectorTable(own: own, isGateway: false, mine: [own: 5, far: 7])
+        _ = node.heard([:], from: peer, isLink: false)
+        #expect(node.owed(to: peer) == [own: 0])
+        var gateway = VectorTable(own: own, isGateway: true, mine: [own: 5, peer: 3, far: 7])
+        gateway.siteAgents = [peer]
+        _ = gateway.heard([own: 5], from: peer, isLink: false)
+        _ = gateway.heard([far: 7], from: link, isLink: true)
+        #expect(gateway.owed(to: peer) == [far: 0])
+        #expect(gateway.owed(to: link) == [own: 0, peer: 0])
+        gateway.acknowledged([own: 5, peer: 3], by: link)
+        #expect(gateway.owed(to: link).isEmpty)
+    }
+
+    @Test("What a peer had one heartbeat ago and we lack is asked for; what is on its way is not")
+    func asking() {
+        var table = VectorTable(own: own, isGateway: false, mine: [own: 5])
+        check(table.heard([far: 3, own: 9], from: peer, isLink: false))
+        #expect(table.isBehind)
+        #expect(table.gaps(at: peer) == [far: 0])
+        table.advance([far: 3])
+        #expect(!table.isBehind)
+        check(!table.heard([far: 4], from: peer, isLink: false))
+        #expect(table.isBehind)
+        check(table.heard([far: 4], from: peer, isLink: false))
+        table.lost(peer)
+        #expect(!table.isBehind)
+    }
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Content
+import Foundation
+import Logging
+import Objects
+import TestSupport
+import Volumes
+
+/// An agent with one mounted volume of the namespace `ci`.
+struct MountFixture: Sendable {
+    let agent: AgentFixture
+    let volume: Volume
+    let hints: HintBox
+
+    var path: String { volume.configuration.mountPoint }
+
+    static func run(
+        quota: UInt64? = 2 << 30,
+        access: VolumeConfiguration.Access = .readWrite,
+        _ body: @escaping @Sendable (MountFixture) async throws -> Void
+    ) async throws {
+        try await AgentFixture.run(quota: quota) { agent in
+            let root = agent.directory + "-run"
+            let configuration = VolumeConfiguration(name: "ci", namespace: "ci", path: root, access: access)
+            let hints = HintBox()
+            let special = SpecialFiles(status: { Array("serving\n".utf8) }, hint: { hints.append($0) })
+            var logger = Logger(label: "test")
+            logger.logLevel = .critical
+            let volume = Volume(configuration: configuration, cache: agent.cache, special: special, logger: logger)
+            try volume.start()
+            do {
+                try await body(MountFixture(agent: agent, volume: volume, hints: hints))
+            } catch {
+                await volume.stop()
+                try Volume.uninstall(configuration)
+                throw error
+            }
+            await volume.stop()
+            try Volume.uninstall(configuration)
+        }
+    }
+
+    /// Runs a shell script in the mount; returns what it printed, and its exit code.
+    @discardableResult
+    func sh(_ script: String) async throws -> (output: String, code: Int32) {
+        let path = path
+        return try await withCheckedThrowingContinuation { continuation in
+            Thread.detachNewThread {
+                let shell = Process()
+                shell.executableURL = URL(fileURLWithPath: "/bin/bash")
+                shell.arguments = ["-c", "cd '\(path)' || exit 99\n" + script]
+                let pipe = Pipe()
+                shell.standardOutput = pipe
+                shell.standardError = pipe
+                shell.standardInput = FileHandle.nullDevice
+                do {
+                    try shell.run()
+                } catch {
+                    return continuation.resume(throwing: error)
+                }
+                let output = String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+                shell.waitUntilExit()
+                continuation.resume(returning: (output, shell.terminationStatus))
+            }
+        }
+    }
+
+    /// The published entry of a path, once nothing of it is being published any more.
+    func entry(_ path: String) async throws -> Entry? {
+        try await agent.cache.waitForEntry(try Key("ci/" + path))
+    }
+}
+
+/// The lines that were written to `.larder/hint`.
+final class HintBox: Sendable {
+    private let lines = LockedLines()
+
+    func append(_ more: [String]) { lines.append(more) }
+    var all: [String] { lines.all }
+}
+
+/// Safety: every access holds the lock.
+final class LockedLines: @unchecked Sendable {
+    private let lock = NSLock()
+    private var lines: [String] = []
+
+    func append(_ more: [String]) { lock.withLock { lines += more } }
+    var all: [String] { lock.withLock { lines } }
+}
