@@ -17,6 +17,7 @@ let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let metrics = Target.Dependency.product(name: "Metrics", package: "swift-metrics")
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
 let httpClient = Target.Dependency.product(name: "AsyncHTTPClient", package: "async-http-client")
 let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
@@ -64,7 +65,7 @@ let package = Package(
         module(
             "Peers",
             [
-                "Content", "Chunking", "Storage", concurrencyHelpers, logging, metrics, nioCore, nioPosix,
+                "Content", "Chunking", "Storage", concurrencyHelpers, logging, metrics, nioCore, nioPosix, nioHTTP1,
                 hummingbird, httpClient, httpTypes, lifecycle,
             ]
         ),
@@ -104,11 +105,12 @@ let package = Package(
         // What one core does, stage by stage, on the caller's own file: the ceiling in `hack/bench`.
         .executableTarget(
             name: "larder-stages",
-            dependencies: ["Content", "Chunking", "FUSE"],
+            dependencies: ["Content", "Chunking", "CXXHash", "FUSE", "FUSESupport"],
             path: "Tests/Benchmarks",
             swiftSettings: settings
         ),
 
+        .target(name: "FUSESupport", dependencies: ["FUSE"], path: "Tests/FUSESupport", swiftSettings: settings),
         .target(
             name: "TestSupport",
             dependencies: ["Content", "Storage", "Peers", "Objects", logging],
@@ -118,18 +120,17 @@ let package = Package(
         tests("ContentTests", ["Content"]),
         tests("ChunkingTests", ["Content", "Chunking"]),
         tests("StorageTests", ["Content", "Chunking", "Storage", concurrencyHelpers, logging]),
-        tests("PeersTests", ["Content", "Chunking", "Storage", "Peers", concurrencyHelpers, logging, nioCore, lifecycle]),
+        tests(
+            "PeersTests",
+            ["Content", "Chunking", "Storage", "Peers", concurrencyHelpers, logging, nioCore, lifecycle]
+        ),
         tests("ObjectsTests", ["Content", "Chunking", "Storage", "Peers", "Objects", "TestSupport"]),
-        tests("FUSETests", ["FUSE", concurrencyHelpers]),
+        tests("FUSETests", ["FUSE", "FUSESupport", concurrencyHelpers]),
         tests("VolumesTests", ["Content", "Objects", "Volumes", "TestSupport", logging]),
         tests("ControlTests", ["Content", "Objects", "Control", concurrencyHelpers, logging, nioCore]),
         tests("AgentTests", ["Content", "Agent", logging]),
+        // They run the program itself, which the same build makes.
+        tests("IntegrationTests", ["larder"]),
     ],
     swiftLanguageModes: [.v6]
 )
-
-if let only = Context.environment["LARDER_ONLY"] {
-    let names = Set(only.split(separator: ",").map(String.init))
-    package.targets.removeAll { !names.contains($0.name) && !["CFuse", "CZstd", "CZlib", "CXXHash"].contains($0.name) }
-    if !names.contains("larder") { package.products = [] }
-}

@@ -95,15 +95,18 @@ struct VolumePart: Service {
         let server = ControlServer(socket: socket, cache: parts.cache, facts: parts.facts, logger: logger) {
             announce.finish()
         }
-        group.addTask {
-            defer { announce.finish() }
-            do {
-                try await server.run()
-            } catch let error as ControlError {
-                throw AgentError(.volume, "volume \(configuration.name): \(error.message)")
+        // Begun within, not before: a socket that a killed agent left behind is replaced as soon as the server starts.
+        try await volume.withWritableParent {
+            group.addTask {
+                defer { announce.finish() }
+                do {
+                    try await server.run()
+                } catch let error as ControlError {
+                    throw AgentError(.volume, "volume \(configuration.name): \(error.message)")
+                }
             }
+            for await _ in bound {}
         }
-        try await volume.withWritableParent { for await _ in bound {} }
     }
 
     /// Mounts again where somebody unmounted by hand; until that succeeds the path refuses writes (P12).

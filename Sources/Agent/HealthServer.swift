@@ -20,13 +20,16 @@ struct HealthServer: Service {
     let logger: Logger
 
     func run() async throws {
+        // What Hummingbird would say of its end comes out of `run`, or is no news.
+        var quiet = logger
+        quiet.logLevel = .critical
         let application = Application(
             responder: CallbackResponder { (request: Request, _: BasicRequestContext) in await respond(to: request) },
             configuration: ApplicationConfiguration(
                 address: .hostname(listen.host, port: Int(listen.port)),
                 serverName: "larder"
             ),
-            logger: logger
+            logger: quiet
         )
         do {
             try await application.run()

@@ -3,7 +3,8 @@
 /// The unit of a tar: headers are one block, bodies are padded to whole ones, and a block of zeros is the end.
 let tarBlock = 512
 
-/// What we need of a member's header (POSIX.1-2017, pax, "ustar Interchange Format"; GNU tar manual, "Basic Tar Format").
+/// What we need of a member's header (POSIX.1-2017, pax, "ustar Interchange Format"; GNU tar manual, "Basic Tar
+/// Format").
 struct TarHeader {
     /// Bytes of the body, not padded.
     let size: UInt64
@@ -91,7 +92,8 @@ extension StreamEnd {
         }
     }
 
-    /// The `size` record of a pax header, where it has one: the body of the next member, if eleven octal digits cannot say it.
+    /// The `size` record of a pax header, where it has one: bytes of the next member's body, where eleven octal digits
+    /// cannot say them.
     private static func paxRecordSize<E: Error>(
         at offset: UInt64, count: UInt64, of size: UInt64,
         read: (UInt64, UnsafeMutableRawBufferPointer) throws(E) -> Int

@@ -3,7 +3,7 @@
 /// Whether a finished object has the end that its format demands (P1): the sign by which a writer that was killed is
 /// told from one that closed its file, since the kernel shows both alike.
 ///
-/// Only a missing end is `torn`. Bytes that are wrong in the middle are what the writer wrote; they are not judged here.
+/// Only a missing end is `torn`. Bytes that are wrong in the middle are what the writer wrote; they are not judged.
 public enum StreamEnd: Hashable, Sendable {
     /// A tar, zip, zstd or gzip stream with its end.
     case whole

@@ -116,8 +116,13 @@ public struct ControlClient: Sendable {
             return ControlError(.interrupted, "the agent at '\(socket)' closed the connection")
         case let error as IOError where [ENOENT, ECONNREFUSED, EACCES, ENOTDIR].contains(error.errnoCode):
             return ControlError.unreachable(socket, errno: error.errnoCode)
-        case is NIOConnectionError, is ChannelError:
+        case is NIOConnectionError:
             return ControlError.unreachable(socket, errno: nil)
+        case let error as ChannelError:
+            if case .connectTimeout = error { return ControlError.unreachable(socket, errno: nil) }
+            return ControlError(.interrupted, "the connection to the agent at '\(socket)' ended")
+        case let error as IOError where [ECONNRESET, EPIPE].contains(error.errnoCode):
+            return ControlError(.interrupted, "the connection to the agent at '\(socket)' ended")
         default:
             return ControlError(.io, "talking to the agent at '\(socket)' failed: \(error)")
         }

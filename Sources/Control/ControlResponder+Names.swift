@@ -13,9 +13,10 @@ extension ControlResponder {
     func entries(_ query: Query) throws -> EntriesMessage {
         let limit = try query.number("limit", in: 1...ControlLimits.pageEntryCount) ?? ControlLimits.pageEntryCount
         let after = query.text("after").flatMap { $0.isEmpty ? nil : $0 }
+        let isRecursive = try query.flag("recursive")
         let prefix = query.text("prefix") ?? ""
         guard let (directory, partialName) = try place(of: prefix) else { return namespaces(after: after) }
-        if try query.flag("recursive") { return try recursive(prefix, directory, partialName, after: after, limit) }
+        if isRecursive { return try recursive(prefix, directory, partialName, after: after, limit) }
         let children = try cache.children(of: directory, after: after ?? lowerBound(partialName), limit: limit + 1)
         let named = children.drop { $0.name.utf8.lexicographicallyPrecedes(partialName.utf8) }
             .prefix { $0.name.utf8.starts(with: partialName.utf8) }

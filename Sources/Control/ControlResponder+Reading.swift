@@ -39,7 +39,7 @@ extension ControlResponder {
         let status: HTTPResponse.Status = range == nil ? .ok : .partialContent
         guard !isHead else { return Response(status: status, headers: headers) }
         let reader = try cache.open(entry)
-        let id = operations.begin(entry.key.text)
+        let id = operations.begin(entry.key.text, missing: try await missing(of: entry))
         headers[.larderOperation] = id
         let body = ResponseBody(contentLength: Int(wanted.upperBound - wanted.lowerBound)) { writer in
             // The request lasts as long as its body, which is sent after this function returned.
@@ -72,6 +72,14 @@ extension ControlResponder {
             operations.note(id, bytes: at - range.lowerBound, reader.statistics, isDone: true, error: error)
             logger.info("read ended early", metadata: ["key": "\(reader.entry.key)", "error": "\(error)"])
             throw error
+        }
+    }
+
+    /// Bytes of an entry that are not here now; 0 where that cannot be told, as after the key's removal.
+    private func missing(of entry: Entry) async throws -> UInt64 {
+        try await pool.runIfActive {
+            guard let status = try? cache.status(of: entry.key), status.entry.version == entry.version else { return 0 }
+            return status.missing
         }
     }
 

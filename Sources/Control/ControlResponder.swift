@@ -23,16 +23,22 @@ struct ControlResponder: HTTPResponder {
     let pool = NIOThreadPool.singleton
 
     func respond(to request: Request, context: BasicRequestContext) async throws -> Response {
+        var endsConnection = false
         do {
             let route = try Route(request.method, path: request.uri.path)
+            endsConnection = route.endsConnection
             let query = try Query(request.uri.query, allowed: route.parameters)
             let permit = try admission.enter()
             defer { withExtendedLifetime(permit) {} }
-            return try await respond(to: route, query, request, permit)
+            var response = try await respond(to: route, query, request, permit)
+            if endsConnection { response.headers[.connection] = "close" }
+            return response
         } catch {
             let error = ControlError.from(error)
             logger.debug("refused", metadata: ["path": "\(request.uri.path)", "code": "\(error.code.rawValue)"])
-            return failure(error)
+            var response = failure(error)
+            if endsConnection { response.headers[.connection] = "close" }
+            return response
         }
     }
 

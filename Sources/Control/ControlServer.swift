@@ -64,6 +64,10 @@ public struct ControlServer: Service {
                 .busy, "another process serves the socket '\(socket.path)': stop it, or use another path")
         }
         let failure = NIOLockedValueBox<ControlError?>(nil)
+        // Hummingbird reports that it cannot remove a socket in a volume's read-only directory, which is as it should
+        // be: the next start replaces the file. What else it would say comes out of `run` or is in our own lines.
+        var quiet = logger
+        quiet.logLevel = .critical
         let application = Application(
             responder: responder,
             configuration: ApplicationConfiguration(
@@ -72,6 +76,7 @@ public struct ControlServer: Service {
             ),
             onServerRunning: { channel in
                 if chmod(socket.path, socket.mode) == 0 {
+                    logger.info("control socket serves", metadata: ["path": "\(socket.path)"])
                     whenServing()
                 } else {
                     let reason = String(cString: strerror(errno))
@@ -81,7 +86,7 @@ public struct ControlServer: Service {
                     channel.close(promise: nil)
                 }
             },
-            logger: logger
+            logger: quiet
         )
         do {
             try await application.run()

@@ -13,6 +13,8 @@ final class Operations: Sendable {
     private struct State {
         var next: UInt64 = 1
         var operations: [String: OperationMessage] = [:]
+        /// Bytes of the object that were not here when the read began.
+        var missing: [String: UInt64] = [:]
         var order: [String] = []
     }
 
@@ -21,7 +23,10 @@ final class Operations: Sendable {
     private let prefix = String(UInt32.random(in: .min ... .max), radix: 36)
 
     /// Begins to remember a read; the oldest is forgotten.
-    func begin(_ key: String) -> String {
+    ///
+    /// - Parameter missing: bytes of the object that are not here now: whatever brings them, this read or what runs
+    ///   ahead of it, they come from elsewhere.
+    func begin(_ key: String, missing: UInt64) -> String {
         state.withLockedValue { state in
             let id = "\(prefix)-\(state.next)"
             state.next += 1
@@ -34,8 +39,13 @@ final class Operations: Sendable {
                 waitedSeconds: 0,
                 done: false
             )
+            state.missing[id] = missing
             state.order.append(id)
-            if state.order.count > Operations.countMax { state.operations[state.order.removeFirst()] = nil }
+            if state.order.count > Operations.countMax {
+                let oldest = state.order.removeFirst()
+                state.operations[oldest] = nil
+                state.missing[oldest] = nil
+            }
             return id
         }
     }
@@ -51,7 +61,7 @@ final class Operations: Sendable {
         state.withLockedValue { state in
             guard var operation = state.operations[id] else { return }
             operation.bytes = bytes
-            operation.fetchedBytes = min(bytes, statistics.missed)
+            operation.fetchedBytes = min(bytes, max(statistics.missed, state.missing[id] ?? 0))
             operation.localBytes = bytes - operation.fetchedBytes
             operation.waitedSeconds = statistics.waited / .seconds(1)
             operation.done = isDone

@@ -63,6 +63,11 @@ enum Route: Hashable {
         }
     }
 
+    /// The connection is over after the answer: watching it for the client's going away uses it up.
+    var endsConnection: Bool {
+        if case .wait = self { true } else { false }
+    }
+
     private static func key(_ encoded: Substring) throws(ControlError) -> Key {
         guard let text = percentDecoded(encoded) else {
             throw ControlError(.invalidKey, "the key is not percent-encoded UTF-8: '\(encoded.prefix(80))'")

@@ -34,7 +34,7 @@ final class PendingReplies: Sendable {
 
     fileprivate struct Place {
         var generation = 0
-        /// Nil while the place is free or its answer is being sent.
+        /// Nil while the place is free, is being taken, or its answer is being sent.
         var request: KernelRequest?
         var task: Task<Void, Never>?
         var interrupted = false
@@ -49,10 +49,9 @@ final class PendingReplies: Sendable {
 
     private let state = Monitor(State())
 
-    /// Takes a place; nil if there is none, or the session is ending.
-    func add(_ request: KernelRequest) -> Token? {
+    /// Takes a place, whose request follows by `fill`; nil if there is none.
+    func reserve() -> Token? {
         state.withLock { state in
-            if state.closed { return nil }
             let index: Int
             if let last = state.free.popLast() {
                 index = last
@@ -63,8 +62,20 @@ final class PendingReplies: Sendable {
                 return nil
             }
             state.count += 1
-            state.places[index].request = request
             return Token(index: index, generation: state.places[index].generation)
+        }
+    }
+
+    /// Puts the request into its place: from here on it may be answered. False if the session is ending; then the place
+    /// is free again.
+    func fill(_ token: Token, with request: KernelRequest) -> Bool {
+        state.change { state in
+            if state.closed {
+                _ = state.free(token.index)
+                return false
+            }
+            state.places[token.index].request = request
+            return true
         }
     }
 
@@ -72,7 +83,7 @@ final class PendingReplies: Sendable {
     func attach(_ task: Task<Void, Never>, to token: Token) {
         let cancel = state.withLock { state in
             // The task may have answered already, or the session may have ended.
-            guard state.isCurrent(token) else { return state.closed }
+            guard state.isWaiting(token) else { return state.closed }
             state.places[token.index].task = task
             return state.places[token.index].interrupted
         }
@@ -82,7 +93,7 @@ final class PendingReplies: Sendable {
     /// The caller of the request got a signal.
     func interrupt(_ token: Token) {
         let task: Task<Void, Never>? = state.withLock { state in
-            guard state.isCurrent(token) else { return nil }
+            guard state.isTaken(token) else { return nil }
             state.places[token.index].interrupted = true
             return state.places[token.index].task
         }
@@ -92,7 +103,7 @@ final class PendingReplies: Sendable {
     /// The request, to be answered now; nil if the session ended. `finish` must follow.
     func claim(_ token: Token) -> KernelRequest? {
         state.withLock { state in
-            guard state.isCurrent(token) else { return nil }
+            guard state.isWaiting(token) else { return nil }
             return state.places[token.index].request.take()
         }
     }
@@ -104,7 +115,8 @@ final class PendingReplies: Sendable {
         _ = consume task
     }
 
-    /// Cancels every task, answers every request with `error`, and waits for answers that are being sent.
+    /// Cancels every task, answers every request with `error`, and waits for those that are being put into their place
+    /// and for answers that are being sent. From then on nothing can be put into a place.
     func close(_ error: Errno) {
         let tasks = state.withLock { state in
             state.closed = true
@@ -126,9 +138,12 @@ final class PendingReplies: Sendable {
 }
 
 extension PendingReplies.State {
-    fileprivate func isCurrent(_ token: PendingReplies.Token) -> Bool {
+    fileprivate func isTaken(_ token: PendingReplies.Token) -> Bool {
         places.indices.contains(token.index) && places[token.index].generation == token.generation
-            && places[token.index].request != nil
+    }
+
+    fileprivate func isWaiting(_ token: PendingReplies.Token) -> Bool {
+        isTaken(token) && places[token.index].request != nil
     }
 
     fileprivate mutating func free(_ index: Int) -> Task<Void, Never>? {

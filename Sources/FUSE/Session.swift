@@ -75,7 +75,8 @@ public final class Session: Sendable {
         }
     }
 
-    /// The kernel forgets what the name leads to: the next use of it is a lookup.
+    /// The kernel forgets what the name leads to: the next use of it is a lookup. Waits for requests about names in the
+    /// directory that are under way: not to be called by what they wait for.
     public func invalidate(parent: UInt64, name: String) {
         // An error says that the kernel does not know the name, which is as good.
         _ = core.withSession { session in

@@ -15,15 +15,17 @@ extension SessionCore {
         lifecycle.change { $0.endRequested = true }
         guard let session else { return finish() }
         unmount()
+        // The threads serve on until nobody waits for them: a notification can wait in the kernel for a lookup, and the
+        // lookup for its answer.
+        lifecycle.change { $0.closing = true }
+        pending.close(.notConnected)
+        lifecycle.wait { $0.users == 0 }
         fuse_session_exit(session)
         if !isDisconnected(session) {
             // Another mount namespace has the mount too: no thread sees the end of the connection.
             for worker in workers { pthread_cancel(worker.pointee.thread) }
         }
         for worker in workers { pthread_join(worker.pointee.thread, nil) }
-        pending.close(.notConnected)
-        lifecycle.change { $0.closing = true }
-        lifecycle.wait { $0.users == 0 }
         // Only closes the device then. Otherwise it would unmount whatever is at the path now.
         if isDisconnected(session) { fuse_session_unmount(session) }
         fuse_session_destroy(session)

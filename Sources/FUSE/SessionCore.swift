@@ -85,15 +85,14 @@ final class SessionCore: @unchecked Sendable {
         worker?.pointee.initialised = 1
     }
 
-    /// Starts the task that answers the request. The interrupt function is set before there is a task that could
-    /// answer: libfuse calls it at once, on this thread and with the request locked, if the signal was there already.
+    /// Starts the task that answers the request. The interrupt function is set before anybody could answer: libfuse
+    /// calls it at once, on this thread and with the request locked, if the signal was there already.
     func answerLater(_ request: KernelRequest, limit: Int, _ body: @escaping @Sendable (PendingReply) async -> Void) {
-        guard let token = pending.add(request) else {
+        guard let token = pending.reserve() else {
             // More than PendingReplies.countMax wait already: the caller may come back.
             _ = request.error(.again)
             return
         }
-        let reply = PendingReply(core: self, token: token, limit: limit)
         let interrupted: fuse_interrupt_func_t = { request, token in
             guard let request, let token, let data = fuse_req_userdata(request) else { return }
             Unmanaged<SessionCore>.fromOpaque(data)._withUnsafeGuaranteedRef {
@@ -101,6 +100,11 @@ final class SessionCore: @unchecked Sendable {
             }
         }
         fuse_req_interrupt_func(request.pointer, interrupted, token.pointer)
+        if !pending.fill(token, with: request) {
+            _ = request.error(.notConnected)
+            return
+        }
+        let reply = PendingReply(core: self, token: token, limit: limit)
         let task = Task.immediate { await body(reply) }
         pending.attach(task, to: token)
     }

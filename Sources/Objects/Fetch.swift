@@ -14,7 +14,10 @@ final class Fetch: Sendable {
 
     private let store: Store
     private let flights: Flights
+    private let peers: PeerService
+    private let open: OpenObjects
     private let jobs: Jobs
+    private let logger: Logger
     private let space: Space
     private let limits: Limits
     private let becameWhole: @Sendable (OpenObject, UInt64) async -> Void
@@ -22,17 +25,52 @@ final class Fetch: Sendable {
     init(
         store: Store,
         flights: Flights,
+        peers: PeerService,
+        open: OpenObjects,
         jobs: Jobs,
         space: Space,
         limits: Limits,
+        logger: Logger,
         becameWhole: @escaping @Sendable (OpenObject, UInt64) async -> Void
     ) {
         self.store = store
         self.flights = flights
+        self.peers = peers
+        self.open = open
+        self.logger = logger
         self.jobs = jobs
         self.space = space
         self.limits = limits
         self.becameWhole = becameWhole
+    }
+
+    /// Begins with an object that may not be whole here: it becomes a part of this store, and while it is open and not
+    /// whole its source is asked again and again to keep it (P3).
+    func begin(_ object: OpenObject, size: UInt64) {
+        guard object.beginsFetching() else { return }
+        let submitted = jobs.submit { [self] in
+            do {
+                try store.catalog.recordObject(manifest: object.manifest, size: size, whole: false)
+            } catch {
+                logger.warning("object not recorded", metadata: ["error": "\(error)"])
+            }
+            while !object.isWhole, open.isOpen(object), !Task.isCancelled {
+                await lease(object.manifest)
+                try? await Task.sleep(for: limits.leaseRenewal)
+            }
+            object.endsFetching()
+        }
+        if !submitted { object.endsFetching() }
+    }
+
+    private func lease(_ manifest: Digest) async {
+        for source in peers.sources(for: manifest, level: .reader) {
+            do {
+                if try await peers.lease(manifest, from: source, for: limits.leaseRenewal * 2) { return }
+            } catch {
+                logger.debug("no lease", metadata: ["source": "\(source.name)", "error": "\(error)"])
+            }
+        }
     }
 
     /// Brings a range for a waiting reader; goes round the sources until the stall limit.
@@ -59,7 +97,8 @@ final class Fetch: Sendable {
     /// Brings a whole object in order, a few blocks at a time.
     ///
     /// - Returns: false where some of it was to be had nowhere.
-    func bringAll(_ object: OpenObject, _ priority: Priority, progress: @Sendable (UInt64) -> Void) async throws -> Bool {
+    func bringAll(_ object: OpenObject, _ priority: Priority, progress: @Sendable (UInt64) -> Void) async throws -> Bool
+    {
         guard let map = try await map(of: object, priority) else { return false }
         guard map.count > 0 else { return true }
         return try await withThrowingTaskGroup(of: (Int, Bool).self) { group in

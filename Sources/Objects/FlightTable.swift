@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Content
+public import Content
 
 /// Which chunks are being fetched and who waits for them: every chunk is fetched once however many readers wait.
 ///
 /// A value: events in, waiters to wake out. `Flights` is the shell that holds the continuations.
-struct FlightTable {
-    typealias FlightID = UInt64
-    typealias WaiterID = UInt64
+public struct FlightTable: Sendable {
+    public typealias FlightID = UInt64
+    public typealias WaiterID = UInt64
 
-    struct Joined {
+    /// What a join says to do.
+    public struct Joined: Sendable {
         /// What nobody fetches yet: the caller starts one flight for it, or nothing where it is empty.
-        var new: [Digest]
-        var flight: FlightID
+        public var new: [Digest]
+        public var flight: FlightID
         /// Flights of others that bring the rest: to be promoted where the joiner is more urgent.
-        var others: Set<FlightID>
+        public var others: Set<FlightID>
     }
 
     private var carriers: [Digest: FlightID] = [:]
@@ -22,10 +23,13 @@ struct FlightTable {
     private var lacking: [WaiterID: Int] = [:]
     private var next: UInt64 = 1
 
-    var isEmpty: Bool { carriers.isEmpty && lacking.isEmpty }
+    public init() {}
+
+    /// Nobody waits and nothing is under way.
+    public var isEmpty: Bool { carriers.isEmpty && lacking.isEmpty }
 
     /// Registers a waiter for `digests` (no duplicates), none of which is in the store.
-    mutating func join(_ digests: [Digest], waiter: WaiterID) -> Joined {
+    public mutating func join(_ digests: [Digest], waiter: WaiterID) -> Joined {
         let flight = next
         next += 1
         var joined = Joined(new: [], flight: flight, others: [])
@@ -43,7 +47,7 @@ struct FlightTable {
     }
 
     /// A chunk is in the store now. Returns the waiters that lack nothing more.
-    mutating func arrived(_ digest: Digest) -> [WaiterID] {
+    public mutating func arrived(_ digest: Digest) -> [WaiterID] {
         carriers[digest] = nil
         var done: [WaiterID] = []
         for waiter in waiting.removeValue(forKey: digest) ?? [] {
@@ -59,7 +63,7 @@ struct FlightTable {
     }
 
     /// A flight is over. Returns the waiters of what it did not bring: they ask again or give up.
-    mutating func ended(_ flight: FlightID, of digests: [Digest]) -> [WaiterID] {
+    public mutating func ended(_ flight: FlightID, of digests: [Digest]) -> [WaiterID] {
         var abandoned: [WaiterID] = []
         for digest in digests where carriers[digest] == flight {
             carriers[digest] = nil
@@ -71,7 +75,7 @@ struct FlightTable {
     }
 
     /// A waiter left. Its flight goes on: what was asked for ends in the store.
-    mutating func left(_ waiter: WaiterID) {
+    public mutating func left(_ waiter: WaiterID) {
         lacking[waiter] = nil
     }
 }

@@ -1,26 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Content
+public import Content
 
 /// The hints that this agent works for: which keys to fetch next, and which are waited for. A value; `Prefetcher` acts.
-struct HintBook {
-    struct Hint: Hashable {
-        var key: Key
-        var urgent: Bool
+public struct HintBook: Sendable {
+    /// One key that will be read soon.
+    public struct Hint: Hashable, Sendable {
+        public var key: Key
+        /// Goes before those that are not.
+        public var urgent: Bool
         /// When it is needed, in the caller's seconds.
-        var deadline: Double?
+        public var deadline: Double?
         /// When the hint came.
-        var noted: Double
+        public var noted: Double
+
+        public init(key: Key, urgent: Bool, deadline: Double?, noted: Double) {
+            self.key = key
+            self.urgent = urgent
+            self.deadline = deadline
+            self.noted = noted
+        }
     }
 
-    private(set) var announced: [Key: Hint] = [:]
+    /// Hints whose key names nothing yet.
+    public private(set) var announced: [Key: Hint] = [:]
     private var queue: [Hint] = []
     private var running: Set<Key> = []
-    let countMax: Int
-    let ageMax: Double
-    let runningMax: Int
+    private let countMax: Int
+    private let ageMax: Double
+    private let runningMax: Int
 
-    init(countMax: Int, ageMax: Double, runningMax: Int) {
+    /// - Parameters:
+    ///   - countMax: hints remembered at once.
+    ///   - ageMax: seconds for which one is remembered.
+    ///   - runningMax: hints worked on at once.
+    public init(countMax: Int, ageMax: Double, runningMax: Int) {
         self.countMax = countMax
         self.ageMax = ageMax
         self.runningMax = runningMax
@@ -29,7 +43,7 @@ struct HintBook {
     /// A hint came. `exists`: its key names something already.
     ///
     /// - Returns: false where the book is full.
-    mutating func note(_ hint: Hint, exists: Bool) -> Bool {
+    public mutating func note(_ hint: Hint, exists: Bool) -> Bool {
         expire(now: hint.noted)
         guard announced.count + queue.count < countMax else { return false }
         if exists { enqueue(hint) } else { announced[hint.key] = hint }
@@ -37,13 +51,13 @@ struct HintBook {
     }
 
     /// A key was published: a hint that waited for it is due, and one that was fetched before is due again.
-    mutating func published(_ key: Key) {
+    public mutating func published(_ key: Key) {
         guard let hint = announced.removeValue(forKey: key) else { return }
         enqueue(hint)
     }
 
     /// The hints to work on now: the urgent first, then the earliest deadline, then the older.
-    mutating func start() -> [Hint] {
+    public mutating func start() -> [Hint] {
         var started: [Hint] = []
         while running.count < runningMax, let at = queue.indices.min(by: { queue[$0].isMoreUrgent(than: queue[$1]) }) {
             let hint = queue.remove(at: at)
@@ -53,13 +67,17 @@ struct HintBook {
         return started
     }
 
-    mutating func finished(_ key: Key) { running.remove(key) }
+    /// The work on a hint is over.
+    public mutating func finished(_ key: Key) { running.remove(key) }
 
-    func isAnnounced(_ key: Key) -> Bool { announced[key] != nil }
+    /// A hint waits for this key.
+    public func isAnnounced(_ key: Key) -> Bool { announced[key] != nil }
 
-    func isWorking(_ key: Key) -> Bool { running.contains(key) || queue.contains { $0.key == key } }
+    /// The key is fetched, or will be next.
+    public func isWorking(_ key: Key) -> Bool { running.contains(key) || queue.contains { $0.key == key } }
 
-    var counts: (announced: Int, queued: Int, running: Int) { (announced.count, queue.count, running.count) }
+    /// Hints by what they wait for.
+    public var counts: (announced: Int, queued: Int, running: Int) { (announced.count, queue.count, running.count) }
 
     private mutating func enqueue(_ hint: Hint) {
         if let at = queue.firstIndex(where: { $0.key == hint.key }) {

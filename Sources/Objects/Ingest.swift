@@ -29,12 +29,14 @@ final class Ingest: Sendable {
     ///
     /// - Parameters:
     ///   - isEnd: `end` is the object's size: the last chunk is cut there.
+    ///   - room: reserves (`true`) or gives back (`false`) what a window may take in the store, beside the staged bytes.
     ///   - update: called after each window, so that the collector sees what is kept.
     func advance(
         _ pass: IngestPass,
         over staging: StagingFile,
         to end: UInt64,
         isEnd: Bool,
+        room: (UInt64, Bool) async throws -> Void,
         update: (IngestPass) -> Void
     ) async throws -> IngestPass {
         try await permits.withPermit {
@@ -44,11 +46,14 @@ final class Ingest: Sendable {
             var window: IngestPass.Window?
             (pass, window) = try await cutWindow(pass, staging, end, isEnd)
             while let current = window {
+                let bytes = UInt64(current.chunks.last?.upperBound ?? 0)
+                try await room(bytes, true)
                 async let references = digest(current, owner)
                 (pass, window) = try await cutWindow(pass, staging, end, isEnd)
                 let done = try await references
                 for list in pass.append(done) { try insert(list) }
                 update(pass)
+                try await room(bytes, false)
                 pins.clear(owner, done.map(\.digest))
             }
             return pass

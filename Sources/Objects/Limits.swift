@@ -14,8 +14,11 @@ public struct Limits: Sendable {
     public var objectByteCount: UInt64 = 1 << 40
     /// Anonymous memory of the whole agent, bytes; windows and caches below are sized from it.
     public var memoryByteCount: Int = 256 << 20
-    /// How long a source keeps an object for a reader elsewhere without hearing of it again.
+    /// The longest that an object is kept for a reader elsewhere that does not ask again.
     public var lease: Duration = .seconds(24 * 3600)
+    /// How often a source is asked to go on keeping an object; it keeps it for twice as long, so that one lost request
+    /// costs nothing and a reader that died costs two minutes.
+    public var leaseRenewal: Duration = .seconds(60)
     /// How long a hint for a key that does not exist is remembered.
     public var hintAge: Duration = .seconds(6 * 3600)
     /// Hinted keys remembered at once: a hint is 1 KiB at most, so this is 16 MiB at most.
@@ -36,6 +39,9 @@ public struct Limits: Sendable {
     static let prefetchRequests = 3
     /// The most chunks of one request, so that its answer stays near one block.
     static let requestChunkCountMax = 512
+    /// How often new chunks are brought to the disk: a power loss costs what was published without `fsync` since then,
+    /// and a start after a crash looks through no more than that.
+    static let syncPeriod = Duration.seconds(10)
     /// Space is reserved for a growing object in steps that double up to this.
     static let reservationStepMax: UInt64 = 32 << 20
 }

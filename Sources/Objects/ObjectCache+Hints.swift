@@ -25,7 +25,9 @@ extension ObjectCache {
             return try await peers.hint(message, to: site).map(HintReport.init)
         } catch {
             return message.keys.map {
-                HintReport(site: site ?? "every other site", key: $0, state: .failed, missing: 0, eta: nil, message: "\(error)")
+                HintReport(
+                    site: site ?? "every other site", key: $0, state: .failed, missing: 0, eta: nil, message: "\(error)"
+                )
             }
         }
     }

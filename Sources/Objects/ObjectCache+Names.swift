@@ -252,7 +252,8 @@ extension ObjectCache {
         }
         entries += try list(prefix: key.text + "/", after: nil, limit: ObjectCache.renameCountMax + 1)
         guard entries.count <= ObjectCache.renameCountMax else {
-            throw ObjectError(.tooLarge, "\(key) has over \(ObjectCache.renameCountMax) keys below it; move it in parts")
+            throw ObjectError(
+                .tooLarge, "\(key) has over \(ObjectCache.renameCountMax) keys below it; move it in parts")
         }
         return entries
     }

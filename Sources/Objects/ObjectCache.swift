@@ -70,7 +70,16 @@ public final class ObjectCache: Service {
         space = Space(ledger: store.space, collector: collector)
         settling = Settling(directory: directory)
         flights = Flights(store: store, peers: peers, jobs: jobs, statistics: statistics, logger: logger)
-        fetch = Fetch(store: store, flights: flights, jobs: jobs, space: space, limits: limits) { object, size in
+        fetch = Fetch(
+            store: store,
+            flights: flights,
+            peers: peers,
+            open: openObjects,
+            jobs: jobs,
+            space: space,
+            limits: limits,
+            logger: logger
+        ) { object, size in
             do {
                 try store.catalog.recordObject(manifest: object.manifest, size: size, whole: true)
                 _ = try await directory.publish([.holding(manifest: object.manifest, held: true)])
@@ -114,6 +123,7 @@ public final class ObjectCache: Service {
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await self.jobs.run() }
             group.addTask { await self.watchSpace() }
+            group.addTask { await self.watchDurability() }
             try? await gracefulShutdown()
             jobs.stop()
             group.cancelAll()
@@ -139,25 +149,11 @@ public final class ObjectCache: Service {
         case .object(let manifest, let size):
             do {
                 let object = try openObjects.open(manifest)
-                if !object.isWhole { beginFetching(object, size: size) }
+                fetch.begin(object, size: size)
                 noteRead(manifest)
                 return ObjectReader(entry: entry, object: object, cache: self)
             } catch {
                 throw ObjectError(error)
-            }
-        }
-    }
-
-    /// An object that is not whole here: its source is asked to keep it, and what comes of it is recorded.
-    private func beginFetching(_ object: OpenObject, size: UInt64) {
-        _ = jobs.submit { [self] in
-            do {
-                try store.catalog.recordObject(manifest: object.manifest, size: size, whole: false)
-                for source in peers.sources(for: object.manifest, level: .reader) {
-                    if try await peers.lease(object.manifest, from: source, for: limits.lease) { break }
-                }
-            } catch {
-                logger.debug("no lease", metadata: ["manifest": "\(object.manifest)", "error": "\(error)"])
             }
         }
     }
@@ -232,6 +228,19 @@ extension ObjectCache {
             try store.catalog.touch(noted.map { (manifest: $0.key, readAt: $0.value) })
         } catch {
             logger.warning("read times not kept", metadata: ["error": "\(error)"])
+        }
+    }
+
+    /// Brings what was stored to the disk now and then, so that a start after a crash has little to look through.
+    private func watchDurability() async {
+        while !Task.isCancelled {
+            try? await Task.sleep(for: Limits.syncPeriod)
+            guard store.chunks.statistics.aboveWatermarks > 0 else { continue }
+            do {
+                try await blocking { try self.store.chunks.sync() }
+            } catch {
+                logger.warning("sync failed", metadata: ["error": "\(error)"])
+            }
         }
     }
 

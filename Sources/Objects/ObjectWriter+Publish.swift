@@ -8,6 +8,9 @@ import Peers
 import Storage
 
 extension ObjectWriter {
+    /// What is put behind the key of a stream that lacks its end.
+    public static let tornSuffix = ".torn"
+
     /// Cuts what is there into chunks while the writer goes on.
     func ingestMore() {
         let start = state.withLockedValue { state -> Bool in
@@ -43,7 +46,10 @@ extension ObjectWriter {
     /// Continues the pass and keeps it in the state, window by window: the collector reads it there.
     private func advance(_ pass: IngestPass, to end: UInt64, isEnd: Bool) async throws -> IngestPass {
         cache.collector.addRoot(self) { [state] in state.withLockedValue { $0.pass.roots } }
-        return try await cache.ingest.advance(pass, over: staging, to: end, isEnd: isEnd) { pass in
+        return try await cache.ingest.advance(pass, over: staging, to: end, isEnd: isEnd) { bytes, reserve in
+            guard reserve else { return cache.space.ledger.release(bytes, of: claim) }
+            try await cache.space.reserve(bytes, for: claim)
+        } update: { pass in
             state.withLockedValue { $0.pass = pass }
         }
     }
@@ -70,7 +76,8 @@ extension ObjectWriter {
 
     /// Makes the object whole and gives it its name, here and at the peers.
     ///
-    /// - Returns: the entry, or nil where nothing was written. The writer is closed in any case.
+    /// - Returns: the entry, or nil where nothing was written. Of a stream that lacks its end it is the entry of the
+    ///   key with ``tornSuffix``, and the key itself is left as it was. The writer is closed in any case.
     /// - Throws: ``ObjectError`` `noSpace`, `io`, `cancelled`; the key is then what it was before.
     public func publish() async throws(ObjectError) -> Entry? {
         defer { close() }
@@ -122,11 +129,13 @@ extension ObjectWriter {
         }
         guard case .torn(let reason) = end else { return }
         state.withLockedValue { $0.metadata.torn = true }
-        cache.logger.warning("torn stream", metadata: ["key": "\(key)", "reason": "\(reason)"])
+        cache.logger.warning("torn stream", metadata: ["key": "\(key)", "reason": "\(reason)", "kept": "\(key).torn"])
     }
 
     private func publish(_ body: Entry.Body) async throws -> Entry {
-        let (key, metadata, durable) = state.withLockedValue { ($0.key, $0.metadata, $0.durable) }
+        let (written, metadata, durable) = state.withLockedValue { ($0.key, $0.metadata, $0.durable) }
+        // A key names a whole object or nothing: what was cut off gets a name beside it and leaves the key alone (P1).
+        let key = metadata.torn ? try Key(written.text + ObjectWriter.tornSuffix) : written
         if durable { try await cache.blocking { try self.cache.store.chunks.sync() } }
         let entry = Entry(key: key, version: cache.directory.nextVersion(), body: body, metadata: metadata)
         _ = try await cache.directory.publish([.entry(entry)])

@@ -42,6 +42,7 @@ public final class ObjectWriter: Sendable {
     init(key: Key, metadata: Metadata, base: ObjectReader?, cache: ObjectCache) throws(StorageError) {
         self.cache = cache
         let state = NIOLockedValueBox(State(key: key, metadata: metadata, size: base?.size ?? 0, base: base))
+        let revoked = NIOLockedValueBox<StagingFile?>(nil)
         self.state = state
         claim = cache.space.ledger.open(label: key.text) {
             state.withLockedValue {
@@ -50,9 +51,13 @@ public final class ObjectWriter: Sendable {
                     "an older writer needed the space of \($0.key), which was given up; raise store.quota"
                 )
             }
+            // The room is given to the older writer when this returns, so it must be free by then.
+            try? revoked.withLockedValue { $0 }?.truncate(to: 0)
         }
         do {
-            staging = try cache.store.makeStagingFile(claim: claim)
+            let file = try cache.store.makeStagingFile(claim: claim)
+            staging = file
+            revoked.withLockedValue { $0 = file }
         } catch {
             cache.space.ledger.close(claim)
             throw error

@@ -22,6 +22,7 @@ final class OpenObject: Sendable {
         var present: [Bool] = []
         var presentCount = 0
         var whole: Bool
+        var isFetching = false
     }
 
     let manifest: Digest
@@ -36,6 +37,17 @@ final class OpenObject: Sendable {
 
     /// Every block is here, as far as this agent knows.
     var isWhole: Bool { state.withLockedValue { $0.whole } }
+
+    /// Whether the caller is the one who sees to the fetching of an object that is not whole.
+    func beginsFetching() -> Bool {
+        state.withLockedValue { state in
+            guard !state.whole, !state.isFetching else { return false }
+            state.isFetching = true
+            return true
+        }
+    }
+
+    func endsFetching() { state.withLockedValue { $0.isFetching = false } }
 
     /// The block map, from memory or the store; nil where the manifest is not here yet.
     func map() throws -> BlockMap? {

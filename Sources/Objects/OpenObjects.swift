@@ -41,6 +41,9 @@ final class OpenObjects: Sendable {
         }
     }
 
+    /// Whether this very object is open, not a later one of the same manifest.
+    func isOpen(_ object: OpenObject) -> Bool { table.withLockedValue { $0[object.manifest]?.object === object } }
+
     func contains(_ manifest: Digest) -> Bool { table.withLockedValue { $0[manifest] != nil } }
 
     var manifests: [Digest] { table.withLockedValue { Array($0.keys) } }

@@ -157,6 +157,7 @@ final class Prefetcher: Sendable {
         guard let entry = try directory.lookup(hint.key), let manifest = entry.manifest else { return true }
         let object = try open.open(manifest)
         defer { open.close(object) }
+        fetch.begin(object, size: entry.size)
         let begin = ContinuousClock.now
         let complete = try await fetch.bringAll(object, hint.urgent ? .deadline : .hinted) { _ in }
         logger.info(

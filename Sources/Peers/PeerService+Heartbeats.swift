@@ -84,6 +84,8 @@ extension PeerService {
         } catch {
             let failure = error as? PeerFailure
             metrics.heartbeatFailures.increment()
+            let message = failure?.error.message ?? "\(error)"
+            logger.debug("heartbeat failed", metadata: ["address": "\(address)", "error": "\(message)"])
             replicator.callFailed(address, refused: failure?.isRefused ?? false)
         }
     }

@@ -25,12 +25,8 @@ extension PeerService {
                     limit: limits.answer + limits.acknowledge
                 )
                 count(.received, answer.count, site: peer.identity.site)
-                var reader = ByteReader(answer)
-                let vector = try Vector.decode(&reader, agentsMax: limits.agentsMax)
-                replicator.acknowledged(vector, by: agent)
-                // It took nothing: it refused, for now. Its next heartbeat starts another push.
-                let isProgress = message.spans.contains { vector[$0.key] ?? 0 >= $0.value.upTo }
-                guard isProgress else { return replicator.pushFailed(agent, isDead: false, isSilent: false) }
+                // What it did not take, because clocks differ or something before it is missing, it will ask for.
+                replicator.acknowledged(message.spans.mapValues(\.upTo), by: agent)
             } catch {
                 let failure = error as? PeerFailure
                 metrics.pushFailures.increment()

@@ -132,15 +132,19 @@ extension PeerService {
     private func answerPush(_ body: [UInt8], _ caller: Caller) async throws -> [UInt8] {
         let raw = try Envelope.open(body, max: limits.messageByteCountMax)
         let message = try PublicationMessage(decoding: raw, limits: limits)
-        let vector = try await directory.receive(message, from: caller.agent)
+        var vector = try await directory.receive(message, from: caller.agent)
         if configuration.isGateway {
             // The sender waits for those behind us too; a tenth is left for the way back.
             let wait = min(Duration.milliseconds(Int64(message.wait)), limits.acknowledge) * 9 / 10
-            await replicator.forward(vector, except: caller.agent, limit: wait)
+            let deadline = ContinuousClock.now + wait
+            if message.spans.contains(where: { vector[$0.key] ?? 0 < $0.value.upTo }) {
+                // Just met: what was before is still on its way, and only gapless numbers can be told onward.
+                _ = await replicator.catchUp(limit: wait)
+                vector = replicator.mine.filter { message.spans.keys.contains($0.key) }
+            }
+            await replicator.forward(vector, except: caller.agent, limit: max(.zero, deadline - .now))
         }
-        var out = ByteWriter()
-        Vector.encode(vector, into: &out)
-        return out.bytes
+        return []
     }
 
     private func answerPublications(_ body: [UInt8], _ caller: Caller) async throws -> [UInt8] {

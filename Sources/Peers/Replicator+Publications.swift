@@ -36,7 +36,7 @@ extension Replicator {
     func received(_ vector: [AgentID: UInt64], claimed: [AgentID: UInt64], from sender: AgentID) {
         update { state in
             state.table.advance(vector)
-            state.table.acknowledged(claimed, by: sender)
+            state.table.sent(claimed, by: sender)
         }
         kick(vector)
     }
@@ -58,11 +58,12 @@ extension Replicator {
         update { $0.table.acknowledged(vector, by: agent) }
     }
 
-    /// A push ended early: nothing more is told to this peer before its next heartbeat.
+    /// A push failed. Whoever does not answer is suspect; whoever refuses is told no more before its next word either,
+    /// and nobody waits for it.
     func pushFailed(_ agent: AgentID, isDead: Bool, isSilent: Bool) {
         update { state in
             state.pushing.remove(agent)
-            guard isSilent else { return }
+            guard isSilent else { return state.table.acknowledged(state.table.mine, by: agent) }
             state.membership.suspect(agent, isDead: isDead)
             state.table.lost(agent)
         }
@@ -72,15 +73,17 @@ extension Replicator {
     func gaps(at agent: AgentID) -> (peer: Membership.Peer, after: [AgentID: UInt64])? {
         update { state in
             let gaps = state.table.gaps(at: agent)
-            guard !gaps.isEmpty, let peer = state.membership.peer(agent) else {
-                state.pulling.remove(agent)
-                return nil
-            }
+            guard !gaps.isEmpty, let peer = state.membership.peer(agent) else { return nil }
             return (peer, gaps)
         }
     }
 
-    func pullEnded(_ agent: AgentID) { update { _ = $0.pulling.remove(agent) } }
+    func pullEnded(_ agent: AgentID) {
+        update { state in
+            state.pulling.remove(agent)
+            state.table.exhausted(agent)
+        }
+    }
 
     /// Asks those that are ahead; returns when nothing is missing, or false after `limit`.
     func catchUp(limit: Duration) async -> Bool {

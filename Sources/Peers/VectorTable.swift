@@ -9,9 +9,12 @@ public import Content
 public struct VectorTable: Sendable {
     /// What the table knows of one live agent.
     private struct Other {
-        var has: [AgentID: UInt64] = [:]
-        /// Its vector one heartbeat ago: what it had then and we lack now was lost, not just on its way.
-        var before: [AgentID: UInt64] = [:]
+        /// What it need not be told: it acknowledged it, sent it, or will ask for it.
+        var told: [AgentID: UInt64] = [:]
+        /// What it last said that it has.
+        var says: [AgentID: UInt64] = [:]
+        /// What it said one heartbeat before: what it had then and we lack now was lost, not just on its way.
+        var said: [AgentID: UInt64] = [:]
         let isLink: Bool
         /// Whether it has something that we lack; kept, because every look-up that misses asks for it.
         var isAhead = false
@@ -34,34 +37,46 @@ public struct VectorTable: Sendable {
     public mutating func advance(_ vector: [AgentID: UInt64]) {
         for (agent, number) in vector { mine[agent] = max(mine[agent] ?? 0, number) }
         for (agent, other) in others where other.isAhead {
-            let isAhead = lacks(other.has)
+            let isAhead = lacks(other.says)
             others[agent]?.isAhead = isAhead
         }
     }
 
     /// A live agent said what it has.
     ///
+    /// What a new one lacks it will ask for, so it is told only what is new from now on. What a known one says does not
+    /// count as told before its next word: a gateway has a publication some time before those behind it have it, and
+    /// only its acknowledgement says that they do.
+    ///
     /// - Returns: whether something that it had one heartbeat ago is missing here, or it is new: time to ask it.
     public mutating func heard(_ vector: [AgentID: UInt64], from agent: AgentID, isLink: Bool) -> Bool {
         let old = others[agent]
-        var other = Other(has: vector, before: vector, isLink: isLink)
-        // Acknowledged pushes may be newer than the heartbeat that crossed them.
-        for (publisher, number) in old?.has ?? [:] { other.has[publisher] = max(other.has[publisher] ?? 0, number) }
-        other.isAhead = lacks(other.has)
+        var other = Other(said: old?.says ?? vector, isLink: isLink)
+        other.says = vector
+        other.told = (old?.told ?? mine).merging(other.said) { max($0, $1) }
+        other.isAhead = lacks(vector)
         others[agent] = other
-        return lacks(old?.before ?? vector)
+        return lacks(other.said)
     }
 
-    /// An agent said, acknowledging a push or itself sending one, up to which numbers it has.
+    /// An agent acknowledged a push up to these numbers.
     public mutating func acknowledged(_ vector: [AgentID: UInt64], by agent: AgentID) {
-        others[agent]?.has.merge(vector) { max($0, $1) }
+        others[agent]?.told.merge(vector) { max($0, $1) }
+    }
+
+    /// An agent sent publications up to these numbers. Where something before them is missing here, it is ahead.
+    public mutating func sent(_ vector: [AgentID: UInt64], by agent: AgentID) {
+        acknowledged(vector, by: agent)
+        others[agent]?.says.merge(vector) { max($0, $1) }
         if lacks(vector) { others[agent]?.isAhead = true }
     }
 
     /// An agent is no longer alive: nobody waits for it, and nothing is known of what it has.
     public mutating func lost(_ agent: AgentID) { others[agent] = nil }
 
-    public func isPresent(_ agent: AgentID) -> Bool { others[agent] != nil }
+    /// An agent was asked and gave what can be had of it now: until its next word nobody waits for the rest, which is
+    /// refused here or does not decode.
+    public mutating func exhausted(_ agent: AgentID) { others[agent]?.isAhead = false }
 
     /// Whether any live agent has something that we lack.
     public var isBehind: Bool { others.values.contains(where: \.isAhead) }
@@ -74,7 +89,7 @@ public struct VectorTable: Sendable {
     /// What to ask a live agent for: per publisher the number that we have.
     public func gaps(at agent: AgentID) -> [AgentID: UInt64] {
         var out: [AgentID: UInt64] = [:]
-        for (publisher, number) in others[agent]?.has ?? [:] where publisher != own {
+        for (publisher, number) in others[agent]?.says ?? [:] where publisher != own {
             let have = mine[publisher] ?? 0
             if number > have { out[publisher] = have }
         }
@@ -88,9 +103,9 @@ public struct VectorTable: Sendable {
     public func owed(to agent: AgentID) -> [AgentID: UInt64] {
         guard let other = others[agent] else { return [:] }
         var out: [AgentID: UInt64] = [:]
-        for (publisher, number) in mine where number > other.has[publisher] ?? 0 && tells(publisher, other.isLink) {
+        for (publisher, number) in mine where number > other.told[publisher] ?? 0 && tells(publisher, other.isLink) {
             guard publisher != agent else { continue }
-            out[publisher] = other.has[publisher] ?? 0
+            out[publisher] = other.told[publisher] ?? 0
         }
         return out
     }
@@ -109,7 +124,7 @@ public struct VectorTable: Sendable {
     public func owes(to agent: AgentID, _ vector: [AgentID: UInt64]) -> Bool {
         guard let other = others[agent] else { return false }
         return vector.contains { publisher, number in
-            publisher != agent && number > other.has[publisher] ?? 0 && tells(publisher, other.isLink)
+            publisher != agent && number > other.told[publisher] ?? 0 && tells(publisher, other.isLink)
         }
     }
 }

@@ -30,7 +30,7 @@ extension Catalog {
             try db.cachedStatement(
                 sql: """
                     INSERT INTO objects (manifest, size, whole, readAt) VALUES (?, ?, ?, ?)
-                    ON CONFLICT (manifest) DO UPDATE SET size = excluded.size, whole = excluded.whole,
+                    ON CONFLICT (manifest) DO UPDATE SET size = excluded.size, whole = max(whole, excluded.whole),
                         readAt = max(readAt, excluded.readAt)
                     """
             ).execute(arguments: [Data(manifest.bytes), Int64(bits: size), whole ? 1 : 0, Int64(bits: now)])

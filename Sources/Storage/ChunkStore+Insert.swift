@@ -41,7 +41,8 @@ extension ChunkStore {
     ) throws(StorageError) -> Bool {
         guard !contains(digest) else { return false }
         let lengths = 1...RecordHeader.lengthMax
-        guard lengths.contains(rawLength), lengths.contains(payload.count), codec != .plain || payload.count == rawLength
+        guard lengths.contains(rawLength), lengths.contains(payload.count),
+            codec != .plain || payload.count == rawLength
         else {
             throw StorageError(
                 .tooLarge, "chunk \(digest) has \(rawLength) bytes, stored \(payload.count): not 1 to 256 MiB"
@@ -92,7 +93,10 @@ extension ChunkStore {
 
     private func addSegment(_ number: UInt32, for byteCount: UInt64) throws(StorageError) {
         guard number <= IndexSlot.segmentMax else {
-            throw StorageError(.unsupported, "the store has used up its \(IndexSlot.segmentMax) segments: make a new one")
+            throw StorageError(
+                .unsupported,
+                "the store has used up its \(IndexSlot.segmentMax) segments: make a new one"
+            )
         }
         let segment = try Segment.create(number, in: folder, secret: secret)
         // Readers must find the segment before the first record in it has a slot.

@@ -15,7 +15,10 @@ extension ChunkStore {
     public func read(_ digest: Digest, into out: UnsafeMutableRawBufferPointer) throws(StorageError) -> Int? {
         try withRecord(of: digest) { (slot, segment) throws(StorageError) in
             guard slot.rawLength <= out.count else {
-                throw StorageError(.tooLarge, "chunk \(digest) has \(slot.rawLength) bytes; the buffer has \(out.count)")
+                throw StorageError(
+                    .tooLarge,
+                    "chunk \(digest) has \(slot.rawLength) bytes and the buffer \(out.count)"
+                )
             }
             let room = UnsafeMutableRawBufferPointer(rebasing: out[..<slot.rawLength])
             guard try readRecord(of: digest, slot, segment, into: room) else { return nil }

@@ -6,8 +6,8 @@
 // - A record is written first and its slot published after it, so a dead process leaves no slot without a record.
 // - A power loss may keep a slot and lose its record. Below a segment's watermark neither can be missing; above it,
 //   open checks every record and drops the slots that have none.
-// - What a sweep drops is buried in the index, the index brought to the disk, and only then punched out of the segments:
-//   a slot that a power loss brings back still finds its record.
+// - What a sweep drops is buried in the index, the index brought to the disk, and only then punched out of the
+//   segments: a slot that a power loss brings back still finds its record.
 // - No lock is held over I/O. Locks: one for each of 64 tables, one for the segments by number, one for the appender.
 
 public import Content

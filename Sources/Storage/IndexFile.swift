@@ -40,7 +40,8 @@ final class IndexFile: @unchecked Sendable {
     }
 
     /// Makes an empty file.
-    static func create(_ name: String, shard: Int, slotCount: Int, in folder: Folder) throws(StorageError) -> IndexFile {
+    static func create(_ name: String, shard: Int, slotCount: Int, in folder: Folder) throws(StorageError) -> IndexFile
+    {
         let descriptor = try folder.open(name, O_RDWR | O_CREAT | O_TRUNC)
         do throws(StorageError) {
             // Blocks now and not at the first touch: a full disk must be an error here, not a SIGBUS there.

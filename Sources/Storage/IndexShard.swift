@@ -77,7 +77,11 @@ struct IndexShard: Sendable {
     /// Writes a slot whose digest has none, where there is room, and says where.
     private func put(_ slot: IndexSlot) -> Int {
         var at = Int(truncatingIfNeeded: slot.prefix) & mask
-        for _ in 0..<file.slotCount where file.slots[at].isUsed { at = (at + 1) & mask }
+        var probes = 0
+        while file.slots[at].isUsed, probes < file.slotCount {
+            at = (at + 1) & mask
+            probes += 1
+        }
         if file.slots[at].place == IndexSlot.tombstone { file.tombstoneCount -= 1 }
         // The word that makes it valid comes last: a kill in between leaves an empty slot.
         file.slots[at].prefix = slot.prefix

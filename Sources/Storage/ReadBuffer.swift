@@ -20,7 +20,9 @@ final class ReadBuffer {
         _ byteCount: Int, _ body: (UnsafeMutableRawBufferPointer) throws(StorageError) -> R
     ) throws(StorageError) -> R {
         let own = shared.value
-        if byteCount <= own.bytes.count { return try body(UnsafeMutableRawBufferPointer(rebasing: own.bytes[..<byteCount])) }
+        if byteCount <= own.bytes.count {
+            return try body(UnsafeMutableRawBufferPointer(rebasing: own.bytes[..<byteCount]))
+        }
         let large = UnsafeMutableRawBufferPointer.allocate(byteCount: byteCount, alignment: 64)
         defer { large.deallocate() }
         return try body(large)

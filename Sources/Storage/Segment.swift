@@ -27,7 +27,9 @@ final class Segment: Sendable {
 
     /// The number in a segment's file name, or nil where the name is another's.
     static func number(of name: String) -> UInt32? {
-        guard name.hasSuffix(".seg"), let number = UInt32(name.dropLast(4)), Segment.name(number) == name else { return nil }
+        guard name.hasSuffix(".seg"), let number = UInt32(name.dropLast(4)), Segment.name(number) == name else {
+            return nil
+        }
         return number
     }
 

@@ -38,7 +38,9 @@ public final class StagingFile: Sendable {
     /// Bytes that were written, holes not counted.
     public var writtenByteCount: UInt64 { state.withLockedValue { $0.extents.byteCount } }
     /// The parts of a range that were never written.
-    public func gaps(in range: Range<UInt64>) -> [Range<UInt64>] { state.withLockedValue { $0.extents.gaps(in: range) } }
+    public func gaps(in range: Range<UInt64>) -> [Range<UInt64>] {
+        state.withLockedValue { $0.extents.gaps(in: range) }
+    }
 
     /// Writes all of the bytes at an offset.
     ///

@@ -80,9 +80,8 @@ public final class Store: Sendable {
     ///
     /// - Throws: ``StorageError`` `io` or `noSpace`; the store is then as after a crash, and the lock is given back.
     public func close() throws(StorageError) {
-        guard let held = lock.withLockedValue({ $0 }) else { return }
+        guard lock.withLockedValue({ $0 != nil }) else { return }
         defer { lock.withLockedValue { $0 = nil } }
-        _ = held
         try chunks.checkpoint()
         try catalog.sync()
         try catalog.close()

@@ -14,7 +14,8 @@ struct StoreLock: Sendable {
             let holder = try directory.contents("lock")?.split(separator: "\n").first.map(String.init) ?? "unknown"
             throw StorageError(
                 .locked,
-                "the store \(directory.path) is in use by \(holder): stop that agent, or give this one another store.path"
+                "the store \(directory.path) is in use by \(holder): "
+                    + "stop that agent, or give this one another store.path"
             )
         }
         let text = "process \(getpid()) on \(StoreLock.hostName)\n"

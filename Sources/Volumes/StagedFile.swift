@@ -107,6 +107,9 @@ final class StagedFiles: Sendable {
         }
     }
 
+    /// Files whose last handle is closed and whose publication is under way.
+    var releasing: [StagedFile] { files.withLockedValue { $0.values.filter(\.isReleasing) } }
+
     /// Files whose key lies anywhere below a directory.
     func below(_ directory: String) -> [(key: Key, file: StagedFile)] {
         files.withLockedValue { files in

@@ -178,11 +178,21 @@ extension Tree {
             }
         }
         // Before anybody who waits for the publication looks the name up.
-        if file.isVisible, let entry { nodes.adopt(file, as: entry) }
+        if file.isVisible, let entry, entry.key == file.writer.key { nodes.adopt(file, as: entry) }
         // The name may have changed while it was being published.
         let key = file.writer.key
         staged.remove(file, at: key)
         file.end(entry)
+    }
+
+    /// Waits for the publications that are under way, up to a limit.
+    func untilPublished(limit: Duration) async {
+        let files = staged.releasing
+        async let _: Void = {
+            guard (try? await Task.sleep(for: limit)) != nil else { return }
+            for file in files { file.end(nil) }
+        }()
+        for file in files { await file.untilOver() }
     }
 
     /// The kernel believes the name of a new file for no time at all, so it needs no word of it; and who renames the

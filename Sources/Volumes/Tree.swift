@@ -2,10 +2,10 @@
 
 import Content
 import FUSE
+import Glibc
 import Logging
 import NIOConcurrencyHelpers
 import Objects
-import Glibc
 
 /// The mounted tree of one volume: the kernel's requests in, the object cache's answers out.
 ///

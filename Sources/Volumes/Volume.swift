@@ -2,6 +2,7 @@
 
 import Content
 import FUSE
+import Foundation
 import Glibc
 public import Logging
 import NIOConcurrencyHelpers
@@ -13,8 +14,11 @@ public import Objects
 /// control socket is bound; the FUSE mount is at `<path>/mnt`. Jobs mount `<path>`, so they see the FUSE mount come back
 /// after a restart; and while it is not there, what they find refuses every write, to root too (P12).
 public final class Volume: Sendable {
+    /// How long a stop waits for files that were closed and are being published: within the 60 s that Kubernetes gives
+    /// a pod to end, with time left for the rest.
+    static let publicationLimit = Duration.seconds(30)
+
     public let configuration: VolumeConfiguration
-    private let cache: ObjectCache
     private let tree: Tree
     private let logger: Logger
     private let session = NIOLockedValueBox<Session?>(nil)
@@ -26,9 +30,10 @@ public final class Volume: Sendable {
         logger: Logger
     ) {
         self.configuration = configuration
-        self.cache = cache
         self.logger = logger
-        tree = Tree(configuration: configuration, cache: cache, special: special, logger: logger)
+        let tree = Tree(configuration: configuration, cache: cache, special: special, logger: logger)
+        self.tree = tree
+        cache.observe { entries in await tree.invalidations?.invalidate(entries) }
     }
 
     /// The kernel is connected.
@@ -47,10 +52,9 @@ public final class Volume: Sendable {
         )
         try session.mount()
         self.session.withLockedValue { $0 = session }
-        let invalidations = Invalidations(session: session, tree: tree)
-        tree.invalidations = invalidations
-        cache.observe { entries in await invalidations.invalidate(entries) }
-        logger.info("volume mounted", metadata: ["volume": "\(configuration.name)", "path": "\(configuration.mountPoint)"])
+        tree.invalidations = Invalidations(session: session, tree: tree)
+        logger.info(
+            "volume mounted", metadata: ["volume": "\(configuration.name)", "path": "\(configuration.mountPoint)"])
     }
 
     /// Returns when the mount is gone, by ``stop()`` or by somebody else's hand.
@@ -59,10 +63,18 @@ public final class Volume: Sendable {
         await session.waitUntilEnded()
     }
 
-    /// Unmounts, publishes nothing more, and gives back what handles held. The read-only directory stays (P12).
+    /// Lets publications that are under way end, unmounts, and gives back what handles held: a file that is still open
+    /// for writing is not published. The read-only directory stays (P12).
     public func stop() async {
         guard let session = session.withLockedValue({ $0 }) else { return }
-        session.stop()
+        await tree.untilPublished(limit: Volume.publicationLimit)
+        // It blocks until the session's threads have ended, so it has a thread of its own.
+        await withCheckedContinuation { continuation in
+            Thread.detachNewThread {
+                session.stop()
+                continuation.resume()
+            }
+        }
         for handle in tree.handles.removeAll() {
             switch handle {
             case .reader(let reader): reader.close()

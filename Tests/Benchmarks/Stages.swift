@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import CXXHash
 import Chunking
 import Content
 import Foundation
@@ -15,6 +16,8 @@ struct Stages {
     var newBytes: UInt64 = 0
     var newStoredBytes: UInt64 = 0
 
+    /// Keeps the checksums from being optimised away.
+    private(set) var hash: UInt64 = 0
     private var known: Set<Digest> = []
     private let compressor = Compressor(level: Compressor.atRestLevel)
     private let decompressor = Decompressor()
@@ -40,10 +43,12 @@ struct Stages {
 
     private mutating func measure(_ chunk: UnsafeRawBufferPointer, _ staging: StagingProbe) throws {
         chunkCount += 1
-        var digest = Digest.sha256(of: [])
-        timed("sha256") { digest = Digest.sha256(of: chunk) }
-        var result: (codec: Codec, count: Int) = (.plain, 0)
-        timed("compress") { result = compressor.compress(chunk, into: stored) }
+        var begin = threadSeconds()
+        let digest = Digest.sha256(of: chunk)
+        spent("sha256", since: begin)
+        begin = threadSeconds()
+        let result = compressor.compress(chunk, into: stored)
+        spent("compress", since: begin)
         let payload =
             result.codec == .plain
             ? chunk : UnsafeRawBufferPointer(rebasing: stored[..<result.count])
@@ -54,20 +59,28 @@ struct Stages {
             newStoredBytes += UInt64(payload.count)
         }
         let out = UnsafeMutableRawBufferPointer(rebasing: raw[..<chunk.count])
-        var failure: (any Error)?
-        timed("decompress") {
-            do { try decompressor.decompress(result.codec, payload, into: out) } catch { failure = error }
-        }
-        if let failure { throw failure }
-        try timed("stage_write") { try staging.write(chunk) }
-        try timed("stage_read") { try staging.read(out) }
-        try timed("segment_write") { try staging.append(payload) }
-        try timed("segment_read") { try staging.readBack(payload.count, into: stored) }
+        begin = threadSeconds()
+        try decompressor.decompress(result.codec, payload, into: out)
+        spent("decompress", since: begin)
+        begin = threadSeconds()
+        hash ^= larder_xxh3_64(payload.baseAddress, payload.count)
+        spent("checksum", since: begin)
+        begin = threadSeconds()
+        try staging.write(chunk)
+        spent("stage_write", since: begin)
+        begin = threadSeconds()
+        try staging.read(out)
+        spent("stage_read", since: begin)
+        begin = threadSeconds()
+        try staging.append(payload)
+        spent("segment_write", since: begin)
+        begin = threadSeconds()
+        try staging.readBack(payload.count, into: stored)
+        spent("segment_read", since: begin)
     }
 
-    private mutating func timed(_ stage: String, _ body: () throws -> Void) rethrows {
-        let begin = threadSeconds()
-        try body()
+    /// Adds the core-seconds since `begin` to a stage.
+    private mutating func spent(_ stage: String, since begin: Double) {
         seconds[stage, default: 0] += threadSeconds() - begin
     }
 
@@ -79,7 +92,7 @@ struct Stages {
         defer { try? file.close() }
         let window = UnsafeMutableRawBufferPointer.allocate(byteCount: 8 << 20, alignment: 4096)
         defer { window.deallocate() }
-        var cutter = Cutter()
+        let cutter = Cutter()
         var filled = 0
         while true {
             let got = read(file.fileDescriptor, window.baseAddress! + filled, window.count - filled)
@@ -87,9 +100,10 @@ struct Stages {
             filled += got
             var at = 0
             while at < filled {
-                var length: Int?
                 let rest = UnsafeRawBufferPointer(rebasing: window[at..<filled])
-                timed("cut") { length = cutter.cut(rest, isEnd: got == 0) }
+                let begin = threadSeconds()
+                let length = cutter.cut(rest, isEnd: got == 0)
+                spent("cut", since: begin)
                 guard let length else { break }
                 bytes += UInt64(length)
                 try each(&self, UnsafeRawBufferPointer(rebasing: window[at..<at + length]))

@@ -36,7 +36,9 @@ import Testing
     func chunksComeBack(level: Int32) throws {
         var generator = Seeded("chunksComeBack")
         for count in [1, 16, 100, 65_536, 262_144, 1 << 20] {
-            for raw in [generator.bytes(count), CodecTests.text(count, &generator), [UInt8](repeating: 0, count: count)] {
+            for raw in [
+                generator.bytes(count), CodecTests.text(count, &generator), [UInt8](repeating: 0, count: count),
+            ] {
                 let (codec, stored) = CodecTests.compress(raw, level: level)
                 #expect(try CodecTests.decompress(codec, stored, count: count) == raw)
                 if codec == .zstd { #expect(stored.count < count - count / 16) }
@@ -82,7 +84,8 @@ import Testing
                     try (0..<20).allSatisfy { _ in
                         var out = [UInt8](repeating: 0, count: Compressor.bound(raw.count))
                         let (codec, count) = raw.withUnsafeBytes { raw in
-                            out.withUnsafeMutableBytes { room in Compressor.withShared { $0.compress(raw, into: room) } }
+                            out.withUnsafeMutableBytes { room in Compressor.withShared { $0.compress(raw, into: room) }
+                            }
                         }
                         return try CodecTests.decompress(codec, Array(out[..<count]), count: raw.count) == raw
                     }

@@ -26,11 +26,14 @@ import Testing
         let input = root.appendingPathComponent("in/" + String(repeating: "long-directory-name/", count: 8))
         try FileManager.default.createDirectory(at: input, withIntermediateDirectories: true)
         var generator = Seeded(command)
-        for (name, count) in [("empty", 0), ("a", 1), ("b", 511), ("c", 512), ("d", 100_000), (String(repeating: "n", count: 150), 3000)] {
+        for (name, count) in [
+            ("empty", 0), ("a", 1), ("b", 511), ("c", 512), ("d", 100_000), (String(repeating: "n", count: 150), 3000),
+        ] {
             try Data(generator.bytes(count)).write(to: input.appendingPathComponent(name))
         }
         try Data(CodecTests.text(300_000, &generator)).write(to: root.appendingPathComponent("in/log"))
-        try FileManager.default.createSymbolicLink(atPath: input.path + "/link", withDestinationPath: String(repeating: "t", count: 180))
+        try FileManager.default.createSymbolicLink(
+            atPath: input.path + "/link", withDestinationPath: String(repeating: "t", count: 180))
         try FileManager.default.linkItem(atPath: root.path + "/in/log", toPath: root.path + "/in/hard")
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/bin/sh")
@@ -42,12 +45,14 @@ import Testing
     }
 
     @Test(arguments: [
-        "tar -cf - in", "tar -c --format=ustar -f - in/log", "tar -c --format=pax -f - in", "tar -c --format=gnu -f - in",
+        "tar -cf - in", "tar -c --format=ustar -f - in/log", "tar -c --format=pax -f - in",
+        "tar -c --format=gnu -f - in",
         "tar -c --format=v7 -f - in/log", "tar -c --format=oldgnu -f - in",
         "truncate -s 3M in/sparse && printf x >> in/sparse && tar -cSf - in",
         "truncate -s 3M in/sparse && printf x >> in/sparse && tar -cS --format=pax -f - in",
         "for i in $(seq 60); do printf x | dd of=in/sparse bs=1 seek=${i}0000 conv=notrunc; done; tar -cS --format=gnu -f - in",
-        "zip -qr - in", "(cd in && zip -q ../x.zip log && printf 'a comment' | zip -qz ../x.zip) > /dev/null; cat x.zip",
+        "zip -qr - in",
+        "(cd in && zip -q ../x.zip log && printf 'a comment' | zip -qz ../x.zip) > /dev/null; cat x.zip",
         "zip -q0r - in",
         "zstd -qc in/log", "zstd -q --ultra -22 -c in/log", "zstd -qc --no-check in/log", "cat in/log | zstd -qc",
         "zstd -qc in/log; printf '\\120\\052\\115\\030\\003\\000\\000\\000abc'; zstd -qc in/log",
@@ -66,7 +71,11 @@ import Testing
         for place in places where place >= first {
             let end = StreamEndTests.check(Array(bytes[..<place]))
             // tar pads its end with more zeros than it needs; two members of one stream are each whole.
-            if end == .whole, command.contains("tar -c"), !command.contains("z"), bytes[place...].allSatisfy({ $0 == 0 }) { continue }
+            if end == .whole, command.contains("tar -c"), !command.contains("z"),
+                bytes[place...].allSatisfy({ $0 == 0 })
+            {
+                continue
+            }
             if end == .whole, command.contains("; zstd") { continue }
             #expect(StreamEndTests.isTorn(end), "cut at \(place) of \(bytes.count): \(end)")
         }
@@ -93,7 +102,8 @@ import Testing
         header.replaceSubrange(148..<156, with: [UInt8](repeating: 32, count: 8))
         let sum = header.reduce(0) { $0 + Int($1) }
         let digits = String(sum, radix: 8)
-        header.replaceSubrange(148..<156, with: Array((String(repeating: "0", count: 6 - digits.count) + digits).utf8) + [0, 32])
+        header.replaceSubrange(
+            148..<156, with: Array((String(repeating: "0", count: 6 - digits.count) + digits).utf8) + [0, 32])
         let body: UInt64 = 2 << 32 + 5
         let whole = 512 + (body + 511) / 512 * 512 + 512
         let read: (UInt64, UnsafeMutableRawBufferPointer) -> Int = { offset, out in
@@ -116,12 +126,15 @@ import Testing
     /// Whatever the bytes, the walk ends and stays within them.
     @Test func mutatedStreamsAreFollowedToSomeEnd() throws {
         var generator = Seeded("mutatedStreams")
-        for command in ["tar -cf - in", "tar -c --format=pax -f - in", "zip -qr - in", "zstd -qc in/log", "gzip -c in/log"] {
+        for command in [
+            "tar -cf - in", "tar -c --format=pax -f - in", "zip -qr - in", "zstd -qc in/log", "gzip -c in/log",
+        ] {
             let bytes = try StreamEndTests.made(by: command)
             for _ in 0..<100 {
                 var mutated = bytes
                 for _ in 0..<8 {
-                    mutated[Int.random(in: 4..<bytes.count, using: &generator)] = UInt8(truncatingIfNeeded: generator.next())
+                    mutated[Int.random(in: 4..<bytes.count, using: &generator)] = UInt8(
+                        truncatingIfNeeded: generator.next())
                 }
                 _ = StreamEndTests.check(mutated)
             }

@@ -55,7 +55,7 @@ struct NameRouteTests {
         try await Node.with { node in
             let connection = try RawConnection(node.admin)
             connection.send("GET /v1/objects/ci/\(text) HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
-            let answer = connection.receiveAll()
+            let answer = await connection.receiveAll()
             connection.close()
             #expect(answer.hasPrefix("HTTP/1.1 400") && answer.contains("\"code\":\"invalid-key\""), "\(answer)")
         }
@@ -100,7 +100,7 @@ struct NameRouteTests {
                         "GET /v1/entries?prefix=ci/d&limit=3&recursive=\(isRecursive)&after=\(after) HTTP/1.1\r\n"
                             + "host: x\r\nconnection: close\r\n\r\n"
                     )
-                    let answer = connection.receiveAll()
+                    let answer = await connection.receiveAll()
                     connection.close()
                     found += answer.split(separator: "\"key\":\"").dropFirst().map { String($0.prefix { $0 != "\"" }) }
                     after =
@@ -225,7 +225,7 @@ struct SocketTests {
         try await Node.with { node in
             let connection = try RawConnection(node.admin)
             connection.send("\(line) HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\nconnection: close\r\n\r\n[]")
-            let answer = connection.receiveAll()
+            let answer = await connection.receiveAll()
             connection.close()
             #expect(answer.hasPrefix("HTTP/1.1 \(status) "), "\(answer)")
             #expect(answer.contains("\"code\":\"\(code)\""), "\(answer)")

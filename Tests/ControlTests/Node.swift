@@ -6,6 +6,7 @@ import Foundation
 import Logging
 import Objects
 import Peers
+import ServiceLifecycle
 import Storage
 
 /// One agent's cache on a temporary store with its control sockets, without mounts or other agents.
@@ -78,29 +79,23 @@ struct Node: Sendable {
             .volume(path: volume, namespace: "ci", isWritable: true),
             .volume(path: readOnly, namespace: "ci", isWritable: false),
         ]
-        return try await withThrowingTaskGroup(of: R?.self) { group in
-            group.addTask {
-                try await self.cache.run()
-                return nil
-            }
-            for socket in sockets {
-                let (serving, announce) = AsyncStream<Void>.makeStream()
-                let cache = cache
-                group.addTask {
-                    defer { announce.finish() }
-                    try await ControlServer(socket: socket, cache: cache, facts: facts, logger: logger) {
-                        announce.finish()
-                    }.run()
-                    return nil
-                }
-                for await _ in serving {}
-            }
-            group.addTask { try await body(self) }
-            defer { group.cancelAll() }
-            while let result = try await group.next() {
-                if let result { return result }
-            }
-            throw CancellationError()
+        var services: [any Service] = [cache]
+        var starts: [AsyncStream<Void>] = []
+        for socket in sockets {
+            let (serving, announce) = AsyncStream<Void>.makeStream()
+            starts.append(serving)
+            services.append(Announced(socket: socket, cache: cache, facts: facts, logger: logger, announce: announce))
+        }
+        let group = ServiceGroup(configuration: ServiceGroupConfiguration(services: services, logger: logger))
+        return try await withThrowingTaskGroup(of: Void.self) { tasks in
+            tasks.addTask { try await group.run() }
+            for start in starts { for await _ in start {} }
+            let result: Result<R, any Error>
+            do { result = .success(try await body(self)) } catch { result = .failure(error) }
+            // As an agent ends: what was accepted is served, then the sockets and the cache go.
+            await group.triggerGracefulShutdown()
+            try await tasks.waitForAll()
+            return try result.get()
         }
     }
 
@@ -108,5 +103,19 @@ struct Node: Sendable {
         var template = Array("/tmp/larder-control-XXXXXX".utf8CString)
         guard mkdtemp(&template) != nil else { throw ControlError(.io, "no temporary directory") }
         return String(decoding: template.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+}
+
+/// A socket that says when it serves, or that it never will.
+private struct Announced: Service {
+    let socket: ControlServer.Socket
+    let cache: ObjectCache
+    let facts: AgentFacts
+    let logger: Logger
+    let announce: AsyncStream<Void>.Continuation
+
+    func run() async throws {
+        defer { announce.finish() }
+        try await ControlServer(socket: socket, cache: cache, facts: facts, logger: logger) { announce.finish() }.run()
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Control
+import Foundation
 import Glibc
 
 /// A connection to a Unix socket that sends whatever it is told to: clients that misbehave.
@@ -32,8 +33,14 @@ struct RawConnection {
         }
     }
 
-    /// All that comes until the other side closes.
-    func receiveAll() -> String {
+    /// All that comes until the other side closes. It waits on a thread of its own: the server needs those of the tasks.
+    func receiveAll() async -> String {
+        await withCheckedContinuation { continuation in
+            Thread.detachNewThread { continuation.resume(returning: receiveUntilEnd()) }
+        }
+    }
+
+    private func receiveUntilEnd() -> String {
         var bytes: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: 65_536)
         while true {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import FUSE
+import FUSESupport
 import Foundation
 import NIOConcurrencyHelpers
 import Testing

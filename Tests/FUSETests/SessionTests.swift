@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import FUSE
+import FUSESupport
 import Foundation
 import NIOConcurrencyHelpers
 import Testing
@@ -55,6 +56,20 @@ import Testing
             await onThread { session.stop() }
             try input.fileHandleForWriting.close()
             await onThread { child.waitUntilExit() }
+        }
+    }
+
+    @Test func stoppingWorksWhileADetachedMountIsInUse() async throws {
+        let files = SlowFileSystem()
+        try await mounted(files) { session, path in
+            async let held = statError(path + "/held")
+            await files.begun.reach(1)
+            // Nothing ends the connection now, and the notification waits for the lookup to let go of the directory.
+            #expect(await onThread { umount2(path, Int32(MNT_DETACH)) } == 0)
+            async let invalidated: Void = onThread { session.invalidate(parent: 1, name: "fast") }
+            await onThread { session.stop() }
+            #expect(await held != 0)
+            await invalidated
         }
     }
 

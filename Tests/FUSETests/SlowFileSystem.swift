@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import FUSE
+import FUSESupport
 
-/// Files whose names say how they answer: `fast` at once, `slow-…` once the gate is open, `soon` after a turn of the
-/// pool, `errno-<n>` with that error, `drop` and `drop-later` not at all.
+/// Files whose names say how they answer: `fast` at once, `slow-…` once the gate is open, `held` so at its lookup,
+/// `soon` after a turn of the pool, `errno-<n>` with that error, `drop` and `drop-later` not at all.
 final class SlowFileSystem: Refusing, @unchecked Sendable {
     // Safety: its members are Sendable and constant.
     let gate = Gate()
@@ -18,6 +19,12 @@ final class SlowFileSystem: Refusing, @unchecked Sendable {
         if name == "drop" { return }
         if name == "drop-later" {
             return reply.later { _ in }
+        }
+        if name == "held" {
+            begun.add()
+            return reply.later { [gate] pending in
+                pending.error(await gate.pass() ? .notFound : .interrupted)
+            }
         }
         let inode: UInt64 = name == "fast" ? 2 : name == "soon" ? 4 : 3
         let attributes = Attributes(inode: inode, mode: 0o100644, size: UInt64(contents.count))

@@ -35,7 +35,9 @@ struct TwoAgentTests {
         }
     }
 
-    @Test("P5: a new key is found elsewhere when its publication returned, and its bytes come lazily", arguments: [true, false])
+    @Test(
+        "P5: a new key is found elsewhere when its publication returned, and its bytes come lazily",
+        arguments: [true, false])
     func readsAcross(linked: Bool) async throws {
         try await pair(linked: linked) { source, reader in
             let bytes = sample(12 << 20, seed: 21)

@@ -9,18 +9,21 @@ import Testing
 
 /// Puts chunks into a store when they are asked for.
 private final class MakingProvider: ChunkProvider {
-    let agent: Agent
+    let store: Store
     let raw: [Digest: [UInt8]]
     let asked = NIOLockedValueBox<[FetchLevel]>([])
 
-    init(_ agent: Agent, _ raw: [Digest: [UInt8]]) {
-        self.agent = agent
+    init(_ store: Store, _ raw: [Digest: [UInt8]]) {
+        self.store = store
         self.raw = raw
     }
 
     func makeAvailable(_ request: ChunkRequest) async throws {
         asked.withLockedValue { $0.append(request.level) }
-        for digest in request.chunks { if let bytes = raw[digest] { _ = try agent.insert(bytes) } }
+        for digest in request.chunks {
+            guard let bytes = raw[digest] else { continue }
+            _ = try bytes.withUnsafeBytes { try store.chunks.insert(digest, kind: .data, raw: $0) }
+        }
     }
 }
 
@@ -82,7 +85,7 @@ struct ChunkTests {
         }
         let digests = try contents.prefix(30).map { try west.insert($0) }
         let later = Dictionary(uniqueKeysWithValues: contents.dropFirst(30).map { (Digest.sha256(of: $0), $0) })
-        let provider = MakingProvider(west, later)
+        let provider = MakingProvider(west.store, later)
         west.service.setProvider(provider)
         let all = digests + contents.dropFirst(30).map { Digest.sha256(of: $0) }
         try await running([west]) {

@@ -13,7 +13,9 @@ struct FrameTests {
         let digest = Digest.sha256(of: raw)
         let stored = StoredFrame(digest: digest, kind: .data, codec: .plain, rawLength: raw.count, payload: raw)
         let parts = [raw.count - 10, 10].map { BatchFrame.Part(digest: digest, kind: .blockList, length: $0) }
-        return [.working, .stored(stored), .absent([digest, digest]), .batch(BatchFrame(parts: parts, raw: raw)), .end]
+        return [
+            .working, .stored(stored), .absent([digest, digest]), .batch(BatchFrame(parts: parts, raw: raw)), .end,
+        ]
     }
 
     private func describe(_ frames: [Frame]) -> [String] { frames.map { "\($0)" } }

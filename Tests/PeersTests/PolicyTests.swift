@@ -186,15 +186,30 @@ struct VectorTableTests {
     func telling() {
         var node = VectorTable(own: own, isGateway: false, mine: [own: 5, far: 7])
         _ = node.heard([:], from: peer, isLink: false)
-        #expect(node.owed(to: peer) == [own: 0])
+        // What was before it asks for.
+        #expect(node.owed(to: peer).isEmpty)
+        node.advance([own: 6, far: 8])
+        #expect(node.owed(to: peer) == [own: 5])
         var gateway = VectorTable(own: own, isGateway: true, mine: [own: 5, peer: 3, far: 7])
         gateway.siteAgents = [peer]
-        _ = gateway.heard([own: 5], from: peer, isLink: false)
-        _ = gateway.heard([far: 7], from: link, isLink: true)
-        #expect(gateway.owed(to: peer) == [far: 0])
-        #expect(gateway.owed(to: link) == [own: 0, peer: 0])
-        gateway.acknowledged([own: 5, peer: 3], by: link)
+        _ = gateway.heard([:], from: peer, isLink: false)
+        _ = gateway.heard([far: 8], from: link, isLink: true)
+        gateway.advance([own: 6, peer: 4, far: 8])
+        #expect(gateway.owed(to: peer) == [own: 5, far: 7])
+        #expect(gateway.owed(to: link) == [own: 5, peer: 3])
+        gateway.acknowledged([own: 6, peer: 4], by: link)
         #expect(gateway.owed(to: link).isEmpty)
+    }
+
+    @Test("P5: that a gateway has a publication is no acknowledgement before it says so twice")
+    func hearsay() {
+        var node = VectorTable(own: own, isGateway: false, mine: [own: 5])
+        _ = node.heard([own: 5], from: peer, isLink: false)
+        node.advance([own: 6])
+        _ = node.heard([own: 6], from: peer, isLink: false)
+        #expect(node.owing([own: 6]) == [peer])
+        _ = node.heard([own: 6], from: peer, isLink: false)
+        #expect(node.owing([own: 6]).isEmpty)
     }
 
     @Test("What a peer had one heartbeat ago and we lack is asked for; what is on its way is not")

@@ -43,7 +43,8 @@ import Testing
         mutating func run(
             _ directory: TemporaryDirectory, _ samples: [Sample], _ faults: DiskFaults, _ number: Int32
         ) throws -> Store? {
-            let store = try Store.open(directory.configuration(segmentByteCount: 150_000, faults: faults), logger: quiet)
+            let store = try Store.open(
+                directory.configuration(segmentByteCount: 150_000, faults: faults), logger: quiet)
             kept = samples.indices.filter { $0 % 3 == 0 }.map { samples[$0] }
             do {
                 for (at, sample) in samples.enumerated() {

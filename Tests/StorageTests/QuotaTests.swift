@@ -65,7 +65,8 @@ import Testing
         #expect(quota.reserve(40, for: claims[1], stored: 0, afterEviction: false) == .refused)
         #expect(quota.held == 100)
         // The youngest first, and no more of them than needed.
-        #expect(quota.reserve(10, for: claims[1], stored: 0, afterEviction: false) == .revoke([claims[3]], thenEvict: 0))
+        #expect(
+            quota.reserve(10, for: claims[1], stored: 0, afterEviction: false) == .revoke([claims[3]], thenEvict: 0))
         #expect(quota.held == 100)
     }
 

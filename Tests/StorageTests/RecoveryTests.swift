@@ -79,7 +79,9 @@ import Testing
             #expect(store.chunks.statistics.corrupt == 0)
             #expect(kept.count >= it.new.count - 60 && kept.count <= it.new.count)
             // What is missing can be stored again, and all of it is there after the next start.
-            for sample in it.old + it.new where !store.chunks.contains(sample.digest) { try store.chunks.insert(sample) }
+            for sample in it.old + it.new where !store.chunks.contains(sample.digest) {
+                try store.chunks.insert(sample)
+            }
             try store.close()
             let again = try crashed.open()
             for sample in it.old + it.new { #expect(try again.chunks.holds(sample)) }
@@ -136,7 +138,9 @@ import Testing
             }
             let store = try crashed.open()
             for sample in it.old + it.new { _ = try store.chunks.holds(sample) }
-            for sample in it.old + it.new where !store.chunks.contains(sample.digest) { try store.chunks.insert(sample) }
+            for sample in it.old + it.new where !store.chunks.contains(sample.digest) {
+                try store.chunks.insert(sample)
+            }
             for sample in it.old + it.new { #expect(try store.chunks.holds(sample)) }
         }
     }

@@ -92,7 +92,9 @@ import Testing
             for lane in 0..<8 {
                 group.addTask {
                     for at in stride(from: lane * 1000, to: 800_000, by: 8000) {
-                        try [UInt8](repeating: UInt8(lane), count: 1000).withUnsafeBytes { try file.write($0, at: UInt64(at)) }
+                        try [UInt8](repeating: UInt8(lane), count: 1000).withUnsafeBytes {
+                            try file.write($0, at: UInt64(at))
+                        }
                     }
                 }
             }
@@ -125,7 +127,8 @@ import Testing
                 #expect(Set(extents.ranges.flatMap { Array($0) }) == model)
                 #expect(extents.byteCount == UInt64(model.count))
                 #expect(zip(extents.ranges, extents.ranges.dropFirst()).allSatisfy { $0.upperBound < $1.lowerBound })
-                let asked = UInt64.random(in: 0...150, using: &generator)..<UInt64.random(in: 150...400, using: &generator)
+                let asked =
+                    UInt64.random(in: 0...150, using: &generator)..<UInt64.random(in: 150...400, using: &generator)
                 #expect(Set(extents.gaps(in: asked).flatMap { Array($0) }) == Set(asked).subtracting(model))
             }
         }

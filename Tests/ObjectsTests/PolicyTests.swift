@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Content
+import Objects
+import Testing
+
+@Suite("Policies: events in, actions out")
+struct PolicyTests {
+    private func digest(_ n: UInt8) -> Digest {
+        [UInt8](repeating: n, count: 32).withUnsafeBytes { Digest($0) }
+    }
+
+    @Test("P7: a chunk that is under way is not asked for again, and each waiter is woken by its own last chunk")
+    func flights() {
+        var table = FlightTable()
+        let (a, b, c) = (digest(1), digest(2), digest(3))
+        let first = table.join([a, b], waiter: 1)
+        #expect(first.new == [a, b])
+        let second = table.join([b, c], waiter: 2)
+        #expect(second.new == [c] && second.others == [first.flight])
+        let woken = [b, c, a].map { table.arrived($0) }
+        #expect(woken == [[], [2], [1]])
+        let abandoned = table.ended(first.flight, of: [a, b]) + table.ended(second.flight, of: [c])
+        #expect(abandoned.isEmpty)
+        #expect(table.isEmpty)
+    }
+
+    @Test("A flight that failed wakes those who still wait for it, once, and its chunks can be asked for again")
+    func failedFlight() {
+        var table = FlightTable()
+        let (a, b) = (digest(1), digest(2))
+        let flight = table.join([a, b], waiter: 1).flight
+        _ = table.join([b], waiter: 2)
+        table.left(2)
+        let woken = table.arrived(a)
+        let abandoned = table.ended(flight, of: [a, b])
+        let again = table.join([b], waiter: 3)
+        #expect(woken.isEmpty && abandoned == [1] && again.new == [b])
+    }
+
+    @Test("A sequential reader's window doubles to its limit and never asks twice; a random reader asks for nothing")
+    func readAhead() {
+        var ahead = ReadAhead(windowMax: 8)
+        var asked: [Int] = []
+        for block in 0..<20 {
+            let begin = UInt64(block) << 22
+            asked += Array(ahead.read(blocks: block..<block + 1, begin: begin, end: begin + 4 << 20, of: 20))
+        }
+        #expect(asked == Array(1..<20))
+        var random = ReadAhead(windowMax: 8)
+        _ = random.read(blocks: 0..<1, begin: 0, end: 1, of: 1000)
+        for block in [500, 20, 900, 300] {
+            let begin = UInt64(block) << 22
+            let asked = random.read(blocks: block..<block + 1, begin: begin, end: begin + 1, of: 1000)
+            #expect(asked.isEmpty)
+        }
+    }
+
+    @Test("Hints: the urgent first, then the earlier deadline; one that waits for its key starts when it is published")
+    func hints() throws {
+        var book = HintBook(countMax: 4, ageMax: 100, runningMax: 1)
+        let keys = try (0..<6).map { try Key("ci/\($0)") }
+        func hint(_ n: Int, urgent: Bool = false, deadline: Double? = nil, at: Double = 0) -> HintBook.Hint {
+            HintBook.Hint(key: keys[n], urgent: urgent, deadline: deadline, noted: at)
+        }
+        let noted = [
+            book.note(hint(0), exists: true), book.note(hint(1, urgent: true, deadline: 9), exists: true),
+            book.note(hint(2, urgent: true, deadline: 5), exists: true), book.note(hint(3), exists: false),
+            book.note(hint(4), exists: true),
+        ]
+        #expect(noted == [true, true, true, true, false], "the fifth finds the book full")
+        #expect(book.isAnnounced(keys[3]))
+        var order: [Key] = []
+        while let next = book.start().first {
+            order.append(next.key)
+            book.finished(next.key)
+        }
+        #expect(order == [keys[2], keys[1], keys[0]])
+        book.published(keys[3])
+        let started = book.start().map(\.key)
+        #expect(!book.isAnnounced(keys[3]) && started == [keys[3]])
+        let later = [book.note(hint(5), exists: false), book.note(hint(4, at: 200), exists: false)]
+        #expect(later == [true, true])
+        #expect(!book.isAnnounced(keys[5]), "a hint is forgotten after its age")
+    }
+}
