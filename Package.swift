@@ -23,8 +23,8 @@ let httpClient = Target.Dependency.product(name: "AsyncHTTPClient", package: "as
 let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
 let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 
-func module(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
-    .target(name: name, dependencies: dependencies, swiftSettings: settings)
+func module(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
+    .target(name: name, dependencies: dependencies, exclude: exclude, swiftSettings: settings)
 }
 
 func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
@@ -81,15 +81,17 @@ let package = Package(
         module(
             "Control",
             [
-                "Content", "Objects", concurrencyHelpers, logging, nioCore, nioPosix, hummingbird, httpClient,
+                "Content", "Objects", concurrencyHelpers, logging, nioCore, nioPosix, nioHTTP1, hummingbird, httpClient,
                 httpTypes, lifecycle,
-            ]
+            ],
+            exclude: ["openapi.yaml"]
         ),
         module(
             "Agent",
             [
                 "Content", "Chunking", "Storage", "Peers", "Objects", "Volumes", "Control", concurrencyHelpers,
                 logging, metrics, nioCore, nioPosix, hummingbird, httpTypes, lifecycle,
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
                 .product(name: "Yams", package: "Yams"),
             ]
         ),
@@ -127,8 +129,10 @@ let package = Package(
         tests("ObjectsTests", ["Content", "Chunking", "Storage", "Peers", "Objects", "TestSupport"]),
         tests("FUSETests", ["FUSE", "FUSESupport", concurrencyHelpers]),
         tests("VolumesTests", ["Content", "Objects", "Volumes", "TestSupport", logging]),
-        tests("ControlTests", ["Content", "Objects", "Control", concurrencyHelpers, logging, nioCore]),
-        tests("AgentTests", ["Content", "Agent", logging]),
+        tests(
+            "ControlTests",
+            ["Content", "Storage", "Peers", "Objects", "Control", concurrencyHelpers, logging, nioCore, lifecycle]),
+        tests("AgentTests", ["Content", "Agent", logging, metrics]),
         // They run the program itself, which the same build makes.
         tests("IntegrationTests", ["larder"]),
     ],

@@ -56,7 +56,7 @@ final class AgentParts: Sendable {
                 return facts.volumeStatus(of: volume.name)
             }
             return Volume(
-                configuration: VolumeConfiguration(volume, owner: configuration.owner),
+                configuration: VolumeConfiguration(volume, owner: configuration.owner, limits: configuration.limits),
                 cache: cache,
                 special: SpecialFiles(status: describe) { lines in
                     try await HintLine.take(lines, namespace: volume.namespace, cache: cache)
@@ -148,11 +148,12 @@ extension Objects.Limits {
         objectByteCount = limits.object.bytes
         memoryByteCount = Int(clamping: limits.memory.bytes)
         lease = limits.lease
+        entryCount = Int(clamping: limits.entries)
     }
 }
 
 extension VolumeConfiguration {
-    init(_ volume: AgentConfiguration.Volume, owner: AgentConfiguration.Owner) {
+    init(_ volume: AgentConfiguration.Volume, owner: AgentConfiguration.Owner, limits: AgentConfiguration.Limits) {
         let access: Access =
             switch volume.access {
             case .readOnly: .readOnly
@@ -164,7 +165,8 @@ extension VolumeConfiguration {
             path: volume.path,
             access: access,
             uid: owner.uid,
-            gid: owner.gid
+            gid: owner.gid,
+            openFilesMax: Int(clamping: limits.openFiles)
         )
     }
 }

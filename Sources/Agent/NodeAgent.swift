@@ -37,6 +37,7 @@ public struct NodeAgent: Sendable {
     ///
     /// - Throws: ``AgentError`` where a part cannot start or go on.
     public func run() async throws(AgentError) {
+        raiseDescriptorLimit()
         let store = try openStore()
         let failure = await serve(store)
         do throws(StorageError) {
@@ -47,6 +48,16 @@ public struct NodeAgent: Sendable {
         }
         if let failure { throw failure }
         logger.info("ended")
+    }
+
+    /// A store has one open file for each 256 MiB, and peers and jobs have connections: the usual 1,024 are too few.
+    private func raiseDescriptorLimit() {
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+        limit.rlim_cur = limit.rlim_max
+        if setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) != 0 {
+            logger.warning("file limit not raised", metadata: ["limit": "\(limit.rlim_cur)"])
+        }
     }
 
     private func serve(_ store: Store) async -> AgentError? {

@@ -4,8 +4,9 @@ import CZstd
 
 /// One zstd compression context: not for two threads at once. ``withShared(_:)`` lends a thread its own.
 public final class Compressor {
-    /// The level at rest: zstd's fast 1, four times as quick to decompress as the disk reads.
-    public static let atRestLevel: Int32 = -1
+    /// The level at rest: zstd's fast 2. Against fast 1 it packs files of an image by 5 % less and is a third quicker
+    /// both ways, and compression is most of what an ingest costs; links compress again, and harder.
+    public static let atRestLevel: Int32 = -2
     /// Compression must save at least this part of a chunk, or the chunk stays plain: reading plain is free.
     private static let worthwhilePart = 16
 

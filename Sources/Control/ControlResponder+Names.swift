@@ -2,7 +2,6 @@
 
 import Content
 import Objects
-import Storage
 
 extension ControlResponder {
     /// A page of what lies under a prefix.

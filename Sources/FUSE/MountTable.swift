@@ -39,8 +39,9 @@ public enum MountTable {
 
     /// Whether a mount whose server is gone is at the path. Blocks for as long as a server that lives does not answer.
     public static func isStale(_ path: String) -> Bool {
-        var status = stat()
-        return stat(path, &status) != 0 && errno == ENOTCONN
+        // Not stat(2): the kernel may answer that from attributes that it has cached.
+        var status = statvfs()
+        return statvfs(path, &status) != 0 && errno == ENOTCONN
     }
 
     /// Takes the mount at the path out of the namespace; files that are open in it stay open until they are closed.

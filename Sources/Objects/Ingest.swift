@@ -97,12 +97,16 @@ final class Ingest: Sendable {
         }
     }
 
-    /// Digests a window's chunks and stores the new ones, in `width` runs of about equal length.
+    /// Runs of chunks for each core: with one, a core would wait at the end of every window for the other's last run.
+    private static let runsPerCore = 8
+
+    /// Digests a window's chunks and stores the new ones, in runs of about equal length.
     private func digest(_ window: IngestPass.Window, _ owner: UInt64) async throws -> [ChunkReference] {
         guard window.chunks.count > 1 else {
             return try await pool.runIfActive { try self.digest(window.chunks[...], of: window.buffer, owner) }
         }
-        let share = (window.chunks.count + width - 1) / width
+        let runs = width * Ingest.runsPerCore
+        let share = (window.chunks.count + runs - 1) / runs
         return try await withThrowingTaskGroup(of: (Int, [ChunkReference]).self) { group in
             for start in stride(from: 0, to: window.chunks.count, by: share) {
                 let run = window.chunks[start..<min(window.chunks.count, start + share)]

@@ -12,6 +12,8 @@ public struct Limits: Sendable {
     public var announced: Duration = .seconds(10)
     /// The largest object, bytes.
     public var objectByteCount: UInt64 = 1 << 40
+    /// The most names; a new one beyond them is refused.
+    public var entryCount: Int = 1_000_000
     /// Anonymous memory of the whole agent, bytes; windows and caches below are sized from it.
     public var memoryByteCount: Int = 256 << 20
     /// The longest that an object is kept for a reader elsewhere that does not ask again.
@@ -32,16 +34,14 @@ public struct Limits: Sendable {
     var chunkCacheByteCount: Int { memoryByteCount / 16 }
 
     /// Bytes that are cut at a time: enough chunks to occupy every core, few enough to keep memory small.
-    static let ingestWindow = 4 << 20
+    static let ingestWindow = 8 << 20
     /// Blocks asked for ahead of a sequential reader: about 32 MiB, five seconds of a 50 Mbit/s link.
     static let readAheadBlocks = 8
     /// Requests of a prefetch under way at once: one on the wire, one being served, one being asked for.
     static let prefetchRequests = 3
-    /// The most chunks of one request, so that its answer stays near one block.
-    static let requestChunkCountMax = 512
     /// How often new chunks are brought to the disk: a power loss costs what was published without `fsync` since then,
     /// and a start after a crash looks through no more than that.
-    static let syncPeriod = Duration.seconds(10)
+    static let syncPeriod = Duration.seconds(30)
     /// Space is reserved for a growing object in steps that double up to this.
     static let reservationStepMax: UInt64 = 32 << 20
 }

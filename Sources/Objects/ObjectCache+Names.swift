@@ -128,6 +128,7 @@ extension ObjectCache {
     }
 
     private func make(_ key: Key, _ body: Entry.Body, _ metadata: Metadata) async throws(ObjectError) -> Entry {
+        try checkEntryLimit()
         try checkParents(of: key)
         if try lookup(key) != nil { throw ObjectError(.exists, "\(key) exists") }
         if try isDirectory(key.text) { throw ObjectError(.exists, "\(key) exists") }

@@ -41,6 +41,10 @@ public final class ObjectCache: Service {
     let statistics = FetchStatistics()
     private let chunkCache: ChunkCache
     private let pool: NIOThreadPool
+    /// For what waits for the disk: it must not hold up digests and compression.
+    private let disk = NIOThreadPool(numberOfThreads: 2)
+    /// Names at the last look, ``Limits/syncPeriod`` ago at most.
+    private let entryCount = NIOLockedValueBox(0)
     private let reads = NIOLockedValueBox<[Digest: UInt64]>([:])
 
     /// Joins an open store and its peers.
@@ -65,8 +69,9 @@ public final class ObjectCache: Service {
         self.logger = logger
         pool = NIOThreadPool(numberOfThreads: max(2, coreCount))
         pool.start()
+        disk.start()
         openObjects = OpenObjects(store: store)
-        collector = Collector(store: store, directory: directory, open: openObjects, pool: pool, logger: logger)
+        collector = Collector(store: store, directory: directory, open: openObjects, pool: disk, logger: logger)
         space = Space(ledger: store.space, collector: collector)
         settling = Settling(directory: directory)
         flights = Flights(store: store, peers: peers, jobs: jobs, statistics: statistics, logger: logger)
@@ -129,6 +134,7 @@ public final class ObjectCache: Service {
             group.cancelAll()
         }
         flushReads()
+        try await disk.shutdownGracefully()
         try await pool.shutdownGracefully()
     }
 
@@ -167,6 +173,7 @@ public final class ObjectCache: Service {
         metadata: Metadata,
         base: ObjectReader? = nil
     ) throws(ObjectError) -> ObjectWriter {
+        try checkEntryLimit()
         try checkParents(of: key)
         if try isDirectory(key.text) { throw ObjectError(.isDirectory, "\(key) is a directory") }
         do {
@@ -182,9 +189,9 @@ public final class ObjectCache: Service {
     /// Now, in nanoseconds since 1970.
     public func wallNanoseconds() -> Int64 { WallClock.nanoseconds() }
 
-    /// Runs blocking work on the pool that is there for it.
+    /// Runs work that waits for the disk on the pool that is there for it.
     func blocking<R: Sendable>(_ body: @escaping @Sendable () throws -> R) async throws -> R {
-        try await pool.runIfActive(body)
+        try await disk.runIfActive(body)
     }
 }
 
@@ -214,6 +221,14 @@ extension ObjectCache {
         return true
     }
 
+    /// Refuses one more name where there are as many as may be.
+    func checkEntryLimit() throws(ObjectError) {
+        let count = entryCount.withLockedValue { $0 }
+        guard count < limits.entryCount else {
+            throw ObjectError(.noSpace, "there are \(count) names and \(limits.entryCount) may be (limits.entries)")
+        }
+    }
+
     private func noteRead(_ manifest: Digest) {
         reads.withLockedValue { $0[manifest] = WallClock.milliseconds() }
     }
@@ -231,9 +246,10 @@ extension ObjectCache {
         }
     }
 
-    /// Brings what was stored to the disk now and then, so that a start after a crash has little to look through.
+    /// Counts names, and brings what was stored to the disk now and then, so that a start after a crash has little to look through.
     private func watchDurability() async {
         while !Task.isCancelled {
+            if let count = try? store.catalog.entryCount() { entryCount.withLockedValue { $0 = count } }
             try? await Task.sleep(for: Limits.syncPeriod)
             guard store.chunks.statistics.aboveWatermarks > 0 else { continue }
             do {

@@ -24,6 +24,12 @@ final class HandleTable: Sendable {
     }
 
     private let state = NIOLockedValueBox(State())
+    private let countMax: Int
+
+    init(countMax: Int) { self.countMax = countMax }
+
+    /// Fewer files are open than may be.
+    var hasRoom: Bool { state.withLockedValue { $0.handles.count < countMax } }
 
     func add(_ handle: Handle) -> UInt64 {
         state.withLockedValue { state in

@@ -72,6 +72,7 @@ extension Tree {
     }
 
     func openDirectory(_ request: Request, inode: UInt64, flags: Int32, reply: consuming Reply) {
+        guard handles.hasRoom else { return reply.error(.tooManyOpen) }
         switch nodes.node(inode) {
         case .directory(let text):
             answerOpened(Opened(handle: handles.add(.directory(DirectoryListing(directory: text)))), reply)

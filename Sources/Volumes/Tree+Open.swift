@@ -14,6 +14,7 @@ extension Tree {
         flags: Int32,
         reply: consuming Reply
     ) {
+        guard handles.hasRoom else { return reply.error(.tooManyOpen) }
         do {
             let key = try keyToChange(parent, name)
             if staged[key] != nil || cache.isSettling(key) {
@@ -64,6 +65,7 @@ extension Tree {
     func open(_ request: Request, inode: UInt64, flags: Int32, reply: consuming Reply) {
         let writes = flags & O_ACCMODE != O_RDONLY
         guard let node = nodes.node(inode) else { return reply.error(.stale) }
+        guard handles.hasRoom else { return reply.error(.tooManyOpen) }
         if case .special(let special) = node { return open(special, writes, reply) }
         guard !writes || !isReadOnly else { return reply.error(.readOnly) }
         do {

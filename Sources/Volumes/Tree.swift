@@ -28,7 +28,7 @@ final class Tree: Operations {
     let cache: ObjectCache
     let nodes: NodeTable
     let staged = StagedFiles()
-    let handles = HandleTable()
+    let handles: HandleTable
     let logger: Logger
     let special: SpecialFiles
     private let invalidationsBox = NIOLockedValueBox<Invalidations?>(nil)
@@ -41,6 +41,7 @@ final class Tree: Operations {
         self.special = special
         self.logger = logger
         nodes = NodeTable(root: configuration.namespace)
+        handles = HandleTable(countMax: configuration.openFilesMax)
     }
 
     /// How the kernel is told that a name leads elsewhere; set once the mount is there.

@@ -15,6 +15,8 @@ public struct VolumeConfiguration: Sendable, Hashable {
     /// The one owner that everything in the mount has.
     public var uid: UInt32
     public var gid: UInt32
+    /// Files and directories that may be open in the mount at once; each costs about a kilobyte.
+    public var openFilesMax: Int
 
     public init(
         name: String,
@@ -22,7 +24,8 @@ public struct VolumeConfiguration: Sendable, Hashable {
         path: String,
         access: Access = .readWrite,
         uid: UInt32 = 0,
-        gid: UInt32 = 0
+        gid: UInt32 = 0,
+        openFilesMax: Int = 65_536
     ) {
         self.name = name
         self.namespace = namespace
@@ -30,6 +33,7 @@ public struct VolumeConfiguration: Sendable, Hashable {
         self.access = access
         self.uid = uid
         self.gid = gid
+        self.openFilesMax = openFilesMax
     }
 
     public var mountPoint: String { path + "/mnt" }
