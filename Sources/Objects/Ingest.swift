@@ -9,7 +9,7 @@ import Storage
 /// Turns staged bytes into chunks on every core, while more bytes arrive.
 ///
 /// Cutting is sequential and fast; digests and compression of a window's chunks run in parallel while the next window
-/// is being cut. Memory: two windows for each ingest at work, and `permits` says how many work at once.
+/// is being cut. Memory: ``windowsAtOnce`` windows for each ingest at work, and `permits` says how many work at once.
 final class Ingest: Sendable {
     private let store: Store
     private let pool: NIOThreadPool
@@ -23,6 +23,15 @@ final class Ingest: Sendable {
         self.width = width
         self.pins = pins
         self.permits = Permits(limits.ingestCount)
+    }
+
+    /// Windows whose chunks are digested at the same time: while the last runs of one end, those of the next begin.
+    static let windowsAtOnce = 2
+
+    private struct Digested: Sendable {
+        let number: Int
+        let byteCount: UInt64
+        let references: [ChunkReference]
     }
 
     /// Continues `pass` over the bytes of `staging` below `end`.
@@ -42,21 +51,42 @@ final class Ingest: Sendable {
         try await permits.withPermit {
             let owner = pins.begin()
             defer { pins.end(owner) }
-            var pass = pass
-            var window: IngestPass.Window?
-            (pass, window) = try await cutWindow(pass, staging, end, isEnd)
-            while let current = window {
-                let bytes = UInt64(current.chunks.last?.upperBound ?? 0)
-                try await room(bytes, true)
-                async let references = digest(current, owner)
-                (pass, window) = try await cutWindow(pass, staging, end, isEnd)
-                let done = try await references
-                for list in pass.append(done) { try insert(list) }
-                update(pass)
-                try await room(bytes, false)
-                pins.clear(owner, done.map(\.digest))
+            return try await withThrowingTaskGroup(of: Digested.self) { group in
+                var pass = pass
+                var order = 0
+                var waiting: [Int: Digested] = [:]
+                var next = 0
+                var hasMore = true
+                while true {
+                    while hasMore, order - next < Ingest.windowsAtOnce {
+                        let window: IngestPass.Window?
+                        (pass, window) = try await cutWindow(pass, staging, end, isEnd)
+                        guard let window else {
+                            hasMore = false
+                            break
+                        }
+                        try await room(window.byteCount, true)
+                        let number = order
+                        order += 1
+                        group.addTask {
+                            Digested(
+                                number: number,
+                                byteCount: window.byteCount,
+                                references: try await self.digest(window, owner)
+                            )
+                        }
+                    }
+                    guard next < order, let done = try await group.next() else { return pass }
+                    waiting[done.number] = done
+                    while let first = waiting.removeValue(forKey: next) {
+                        next += 1
+                        for list in pass.append(first.references) { try insert(list) }
+                        update(pass)
+                        pins.clear(owner, first.references.map(\.digest))
+                        try await room(first.byteCount, false)
+                    }
+                }
             }
-            return pass
         }
     }
 

@@ -10,6 +10,9 @@ struct IngestPass: Sendable {
         var buffer: WindowBuffer
         /// Chunks as ranges of the buffer.
         var chunks: [Range<Int>]
+
+        /// Bytes of the chunks.
+        var byteCount: UInt64 { UInt64(chunks.last?.upperBound ?? 0) }
     }
 
     /// Bytes cut so far: what a window consumed.
