@@ -13,6 +13,9 @@ public struct HintRequest: Sendable, Hashable {
     /// 0 to 9; from ``urgentPriority`` on it goes before the other hints, never before readers.
     public var priority: Int
 
+    /// The furthest deadline that is told apart, in milliseconds: a year.
+    static let deadlineMax = 365 * 86_400_000.0
+
     /// The priority from which a hint counts as having a deadline.
     public static let urgentPriority = 7
 
@@ -26,7 +29,7 @@ public struct HintRequest: Sendable, Hashable {
     /// The hint as sites tell it to each other.
     func message(wallMilliseconds: UInt64) -> Hint {
         let urgent = deadline != nil || priority >= HintRequest.urgentPriority
-        let milliseconds = deadline.map { UInt64(max(0, $0 / .milliseconds(1))) }
+        let milliseconds = deadline.map { UInt64(min(HintRequest.deadlineMax, max(0, $0 / .milliseconds(1)))) }
         return Hint(
             keys: keys,
             priority: urgent ? .deadline : .hinted,

@@ -93,13 +93,16 @@ final class Prefetcher: Sendable {
     }
 
     private func answer(_ key: Key, _ entry: Entry?, _ missing: UInt64) -> HintAnswer {
-        let rate = statistics.linkRate ?? linkBytesPerSecond.map { $0 * Prefetcher.ratioGuess }
+        let guess = linkBytesPerSecond.map { $0 * Prefetcher.ratioGuess }
+        // A link that gave next to nothing for a while has a rate from which no time can be told.
+        let rate = [statistics.linkRate, guess].compactMap { $0 }.first { $0 >= 1 }
+        let seconds = rate.map { min(Double(UInt32.max), (Double(missing) / $0).rounded(.up)) }
         return HintAnswer(
             site: site,
             key: key,
             size: entry?.size,
             missing: missing,
-            seconds: missing == 0 ? 0 : rate.map { UInt32(clamping: Int64((Double(missing) / $0).rounded(.up))) }
+            seconds: missing == 0 ? 0 : seconds.map { UInt32($0) }
         )
     }
 
