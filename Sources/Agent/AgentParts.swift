@@ -41,7 +41,7 @@ final class AgentParts: Sendable {
             directory: peers.directory,
             peers: peers,
             site: configuration.site,
-            uplinkBytesPerSecond: configuration.pacedUplink.map(Double.init),
+            uplinkBytesPerSecond: configuration.pacedUplink.map { Double($0) },
             limits: Objects.Limits(configuration.limits),
             coreCount: ProcessInfo.processInfo.activeProcessorCount,
             logger: Logger(label: "larder.objects")
