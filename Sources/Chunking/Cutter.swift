@@ -38,28 +38,13 @@ public struct Cutter: Sendable {
         let count = min(bytes.count, Cutter.lengthMax)
         let whole = isEnd || count == Cutter.lengthMax
         guard count > Cutter.lengthMin, let base = bytes.baseAddress else { return whole && count > 0 ? count : nil }
-        var scan = Scan(bytes: base.assumingMemoryBound(to: UInt8.self), gear: Cutter.gear)
+        var scan = Scan(bytes: base.assumingMemoryBound(to: UInt8.self), gear: Gear.table)
         scan.warm(from: Cutter.lengthMin - Cutter.window, to: Cutter.lengthMin)
         let average = min(count, Cutter.lengthAverage)
         if let cut = scan.find(below: Cutter.rare, from: Cutter.lengthMin, to: average) { return cut }
         if let cut = scan.find(below: Cutter.frequent, from: average, to: count) { return cut }
         return whole ? count : nil
     }
-
-    /// 256 random words from SplitMix64 (Steele et al., 2014), seed "larder-1" in ASCII.
-    // Safety: written once by this initialiser, read-only afterwards, never freed.
-    private nonisolated(unsafe) static let gear: UnsafePointer<UInt64> = {
-        let table = UnsafeMutablePointer<UInt64>.allocate(capacity: 256)
-        var state: UInt64 = 0x6c61_7264_6572_2d31
-        for i in 0..<256 {
-            state &+= 0x9e37_79b9_7f4a_7c15
-            var word = state
-            word = (word ^ (word >> 30)) &* 0xbf58_476d_1ce4_e5b9
-            word = (word ^ (word >> 27)) &* 0x94d0_49bb_1331_11eb
-            (table + i).initialize(to: word ^ (word >> 31))
-        }
-        return UnsafePointer(table)
-    }()
 
     /// The rolling hash over one buffer.
     // Safety: lives within `cut`, whose caller vouches for the buffer; `to` is never above its count.

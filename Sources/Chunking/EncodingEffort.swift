@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// How hard a link's sender compresses: as hard as the link gives time for, and as the object's share of the cores
+/// allows. One value for each object under way; deterministic.
+public struct EncodingEffort: Sendable {
+    /// Core-seconds that encoding may take for each byte of the whole object: with sketches and the receiver's decoding
+    /// it stays under three core-seconds a gigabyte.
+    public static let secondsPerByteMax = 2.0e-9
+    /// Levels, and what a core encodes with each, bytes of chunks a second (measured on rebuilt images; only the order
+    /// of magnitude matters, since ``encoded(rawByteCount:byteCount:seconds:level:)`` corrects it).
+    private static let speeds: [(level: Int32, bytesPerSecond: Double)] = [
+        (12, 20e6), (9, 40e6), (7, 55e6), (5, 80e6), (3, 140e6), (1, 220e6),
+    ]
+
+    /// Bytes a second that the link takes, or nil where nothing limits it.
+    private let bytesPerSecond: Double?
+    private var secondsLeft: Double
+    private var missingByteCount: Double
+    /// How many bytes leave for one of a chunk, from what was encoded: a guess at first, that of a rebuilt image.
+    private var ratio = 0.05
+    /// How much slower this machine is than the table says.
+    private var slowness = 1.0
+
+    /// - Parameters:
+    ///   - bytesPerSecond: the link's rate for this object.
+    ///   - objectByteCount: bytes of the whole object.
+    ///   - missingByteCount: bytes of the chunks that will be asked for, as far as known.
+    public init(bytesPerSecond: Double?, objectByteCount: UInt64, missingByteCount: UInt64) {
+        self.bytesPerSecond = bytesPerSecond
+        secondsLeft = Double(objectByteCount) * EncodingEffort.secondsPerByteMax
+        self.missingByteCount = Double(missingByteCount)
+    }
+
+    /// The level for the next batch.
+    public func level(rawByteCount: Int) -> Int32 {
+        let raw = Double(rawByteCount)
+        // What the batch takes on the link is the time that encoding the next one costs nobody.
+        let linkSeconds = bytesPerSecond.map { raw * ratio / $0 } ?? 0
+        let share = secondsLeft * raw / max(raw, missingByteCount)
+        let most = max(share, linkSeconds)
+        for (level, speed) in EncodingEffort.speeds where raw / speed * slowness <= most { return level }
+        return 1
+    }
+
+    /// Takes account of a batch.
+    public mutating func encoded(rawByteCount: Int, byteCount: Int, seconds: Double, level: Int32) {
+        let raw = Double(max(1, rawByteCount))
+        secondsLeft -= seconds
+        missingByteCount = max(0, missingByteCount - raw)
+        ratio += (Double(byteCount) / raw - ratio) / 4
+        if let speed = EncodingEffort.speeds.first(where: { $0.level == level })?.bytesPerSecond {
+            slowness += (min(8, max(0.125, seconds * speed / raw)) - slowness) / 4
+        }
+    }
+}
