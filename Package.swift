@@ -112,6 +112,14 @@ let package = Package(
             swiftSettings: settings
         ),
 
+        // What crosses a link for one file when the receiver holds another, by kind, without a link: `hack/study`.
+        .executableTarget(
+            name: "larder-study",
+            dependencies: ["Content", "Chunking"],
+            path: "Tests/Study",
+            swiftSettings: settings
+        ),
+
         .target(name: "FUSESupport", dependencies: ["FUSE"], path: "Tests/FUSESupport", swiftSettings: settings),
         .target(
             name: "TestSupport",

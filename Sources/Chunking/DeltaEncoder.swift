@@ -76,9 +76,8 @@ struct Concatenation: ~Copyable {
 /// A thread's compression context with the parameters of the last batch.
 private final class DeltaContext {
     static let shared = PerThread { DeltaContext() }
-    /// Tables of 2^18 places: one for about every eight bytes of a batch and its bases, 2 MiB for both of them.
-    private static let tableLog: Int32 = 18
-
+    /// The level from which zstd keeps rows of candidates by hash.
+    private static let rowLevel: Int32 = 5
     private let context: OpaquePointer
 
     init() {
@@ -95,9 +94,13 @@ private final class DeltaContext {
         into out: UnsafeMutableRawBufferPointer
     ) -> Int {
         ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, level)
-        ZSTD_CCtx_setParameter(context, ZSTD_c_windowLog, DeltaFrame.windowLog(target.count + prefix.count))
-        ZSTD_CCtx_setParameter(context, ZSTD_c_hashLog, DeltaContext.tableLog)
-        ZSTD_CCtx_setParameter(context, ZSTD_c_chainLog, DeltaContext.tableLog)
+        let windowLog = DeltaFrame.windowLog(target.count + prefix.count)
+        ZSTD_CCtx_setParameter(context, ZSTD_c_windowLog, windowLog)
+        // A place in the table for every second byte at the least: the row matcher of the higher levels forgets the
+        // oldest bases with fewer, and zstd's own choice, by the level, has far fewer. Low levels keep every third.
+        let tableLog = windowLog - (level < DeltaContext.rowLevel ? 2 : 1)
+        ZSTD_CCtx_setParameter(context, ZSTD_c_hashLog, tableLog)
+        ZSTD_CCtx_setParameter(context, ZSTD_c_chainLog, tableLog)
         ZSTD_CCtx_refPrefix(context, prefix.baseAddress, prefix.count)
         let count = ZSTD_compress2(context, out.baseAddress, out.count, target.baseAddress, target.count)
         guard ZSTD_isError(count) == 0 else {

@@ -6,10 +6,15 @@ public struct EncodingEffort: Sendable {
     /// Core-seconds that encoding may take for each byte of the whole object: with sketches and the receiver's decoding
     /// it stays under three core-seconds a gigabyte.
     public static let secondsPerByteMax = 2.0e-9
-    /// Levels, and what a core encodes with each, bytes of chunks a second (measured on rebuilt images; only the order
-    /// of magnitude matters, since ``encoded(rawByteCount:byteCount:seconds:level:)`` corrects it).
+    /// The part of a link's time that encoding may take: the other half of a core is the reader's of the chunks.
+    private static let linkPart = 0.5
+    /// Without a link's rate the bytes are waited for: the level that gives the most for its time.
+    private static let unpacedLevel: Int32 = 3
+    /// Levels, and what a core encodes with each, bytes of chunks a second (measured on rebuilt images with bases; what
+    /// has none is three times as slow, and ``encoded(rawByteCount:byteCount:seconds:level:)`` notices). Those between
+    /// cost as much as the next one.
     private static let speeds: [(level: Int32, bytesPerSecond: Double)] = [
-        (12, 20e6), (9, 40e6), (7, 55e6), (5, 80e6), (3, 140e6), (1, 220e6),
+        (9, 120e6), (6, 150e6), (3, 400e6), (1, 500e6),
     ]
 
     /// Bytes a second that the link takes, or nil where nothing limits it.
@@ -35,10 +40,12 @@ public struct EncodingEffort: Sendable {
     public func level(rawByteCount: Int) -> Int32 {
         let raw = Double(rawByteCount)
         // What the batch takes on the link is the time that encoding the next one costs nobody.
-        let linkSeconds = bytesPerSecond.map { raw * ratio / $0 } ?? 0
+        let linkSeconds = bytesPerSecond.map { raw * ratio / $0 * EncodingEffort.linkPart } ?? 0
         let share = secondsLeft * raw / max(raw, missingByteCount)
         let most = max(share, linkSeconds)
-        for (level, speed) in EncodingEffort.speeds where raw / speed * slowness <= most { return level }
+        for (level, speed) in EncodingEffort.speeds where raw / speed * slowness <= most {
+            return bytesPerSecond == nil ? min(level, EncodingEffort.unpacedLevel) : level
+        }
         return 1
     }
 

@@ -17,7 +17,10 @@ public struct ManifestBuilder: Sendable {
     /// The blocks that have ended.
     public private(set) var blocks: [BlockReference] = []
 
-    public init() {}
+    /// How the chunks are cut that will be added.
+    private let algorithm: UInt16
+
+    public init(algorithm: UInt16 = ContainerCutter.algorithm) { self.algorithm = algorithm }
 
     /// Adds the object's next chunk.
     ///
@@ -34,7 +37,7 @@ public struct ManifestBuilder: Sendable {
     public mutating func finish() -> BlockList? { openChunks.isEmpty ? nil : end() }
 
     /// The upper level over the blocks that have ended: all of the object after ``finish()``.
-    public var manifest: Manifest { Manifest(algorithm: Cutter.algorithm, blocks: blocks) }
+    public var manifest: Manifest { Manifest(algorithm: algorithm, blocks: blocks) }
 
     private mutating func end() -> BlockList {
         let list = BlockList(chunks: openChunks)

@@ -63,7 +63,7 @@ extension Outline {
                     at += UInt64(tarBlock)
                 } while block[504] != 0
             }
-            let bodySize = header.bodySize == 0 ? 0 : paxSize ?? header.bodySize
+            let bodySize = header.bodySize(pax: paxSize)
             paxSize = nil
             guard bodySize <= range.upperBound - min(at, range.upperBound) else { return }
             let body = at..<at + bodySize

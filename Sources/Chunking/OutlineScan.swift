@@ -65,7 +65,7 @@ public struct OutlineScan: Sendable {
             }
             return
         }
-        let size = header.bodySize == 0 ? 0 : about.size ?? header.bodySize
+        let size = header.bodySize(pax: about.size)
         members.append(
             Outline.Member(
                 pathHash: Outline.pathHash(about.path ?? TarHeader.path(block)),

@@ -31,7 +31,7 @@ extension StreamEnd {
             } else if header.type == UInt8(ascii: "L") || header.type == UInt8(ascii: "K") {
                 body = header.size
             } else {
-                body = header.bodySize == 0 ? 0 : paxSize ?? header.bodySize
+                body = header.bodySize(pax: paxSize)
                 paxSize = nil
             }
             let left = size - min(at, size)

@@ -25,8 +25,12 @@ struct TarHeader {
         self.isExtended = type == UInt8(ascii: "S") && block[482] != 0
     }
 
-    /// Links, devices, directories and pipes have no body, whatever their size field says.
-    var bodySize: UInt64 { (UInt8(ascii: "1")...UInt8(ascii: "6")).contains(type) ? 0 : size }
+    /// Bytes of the body. Links, devices, directories and pipes have none, whatever their size field says.
+    ///
+    /// - Parameter pax: what a pax header before this one says, which counts where it is given: Python writes 0 then.
+    func bodySize(pax: UInt64?) -> UInt64 {
+        (UInt8(ascii: "1")...UInt8(ascii: "6")).contains(type) ? 0 : pax ?? size
+    }
 
     /// Whether the body says something about the next member, or about all that follow, and is no member itself.
     var isAbout: Bool {

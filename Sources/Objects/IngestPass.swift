@@ -18,7 +18,7 @@ struct IngestPass: Sendable {
     /// Bytes cut so far: what a window consumed.
     private(set) var position: UInt64 = 0
     private(set) var builder = ManifestBuilder()
-    private var cutter = Cutter()
+    private var cutter = ContainerCutter()
 
     /// Cuts as much of `buffer`, which begins at ``position``, as can be told.
     mutating func cut(_ buffer: WindowBuffer, isEnd: Bool) -> Window {

@@ -92,7 +92,7 @@ struct Stages {
         defer { try? file.close() }
         let window = UnsafeMutableRawBufferPointer.allocate(byteCount: 8 << 20, alignment: 4096)
         defer { window.deallocate() }
-        let cutter = Cutter()
+        var cutter = ContainerCutter()
         var filled = 0
         while true {
             let got = read(file.fileDescriptor, window.baseAddress! + filled, window.count - filled)

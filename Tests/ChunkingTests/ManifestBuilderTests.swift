@@ -35,7 +35,7 @@ import Testing
             let (lists, manifest) = ManifestBuilderTests.build(chunks)
             #expect(lists.flatMap(\.chunks) == chunks)
             #expect(manifest.size == chunks.reduce(0) { $0 + UInt64($1.length) })
-            #expect(manifest.algorithm == Cutter.algorithm)
+            #expect(manifest.algorithm == ContainerCutter.algorithm)
             #expect(manifest.blocks.map(\.digest) == lists.map { Digest.sha256(of: $0.encoded()) })
             #expect(manifest.blocks.map(\.length) == lists.map(\.length))
             #expect(lists.dropLast().allSatisfy { (16...256).contains($0.chunks.count) })
