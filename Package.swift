@@ -50,11 +50,12 @@ let package = Package(
     targets: [
         .systemLibrary(name: "CFuse", pkgConfig: "fuse3", providers: [.apt(["libfuse3-dev"])]),
         .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+        .systemLibrary(name: "CLz4", pkgConfig: "liblz4", providers: [.apt(["liblz4-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(name: "CXXHash", providers: [.apt(["libxxhash-dev"])]),
 
         module("Content", []),
-        module("Chunking", ["Content", "CZstd", "CZlib", crypto]),
+        module("Chunking", ["Content", "CZstd", "CZlib", "CLz4", crypto]),
         module(
             "Storage",
             [
@@ -121,6 +122,9 @@ let package = Package(
         ),
 
         .target(name: "FUSESupport", dependencies: ["FUSE"], path: "Tests/FUSESupport", swiftSettings: settings),
+        .systemLibrary(name: "CSpawn", path: "Tests/CSpawn"),
+        .target(
+            name: "ProcessSupport", dependencies: ["CSpawn"], path: "Tests/ProcessSupport", swiftSettings: settings),
         .target(
             name: "TestSupport",
             dependencies: ["Content", "Storage", "Peers", "Objects", logging],
@@ -128,21 +132,21 @@ let package = Package(
             swiftSettings: settings
         ),
         tests("ContentTests", ["Content"]),
-        tests("ChunkingTests", ["Content", "Chunking"]),
+        tests("ChunkingTests", ["Content", "Chunking", "ProcessSupport"]),
         tests("StorageTests", ["Content", "Chunking", "Storage", concurrencyHelpers, logging]),
         tests(
             "PeersTests",
             ["Content", "Chunking", "Storage", "Peers", concurrencyHelpers, logging, nioCore, lifecycle]
         ),
-        tests("ObjectsTests", ["Content", "Chunking", "Storage", "Peers", "Objects", "TestSupport"]),
-        tests("FUSETests", ["FUSE", "FUSESupport", concurrencyHelpers]),
-        tests("VolumesTests", ["Content", "Objects", "Volumes", "TestSupport", logging]),
+        tests("ObjectsTests", ["Content", "Chunking", "Storage", "Peers", "Objects", "ProcessSupport", "TestSupport"]),
+        tests("FUSETests", ["FUSE", "FUSESupport", "ProcessSupport", concurrencyHelpers]),
+        tests("VolumesTests", ["Content", "Objects", "Volumes", "ProcessSupport", "TestSupport", logging]),
         tests(
             "ControlTests",
             ["Content", "Storage", "Peers", "Objects", "Control", concurrencyHelpers, logging, nioCore, lifecycle]),
         tests("AgentTests", ["Content", "Agent", logging, metrics]),
         // They run the program itself, which the same build makes.
-        tests("IntegrationTests", ["larder"]),
+        tests("IntegrationTests", ["larder", "ProcessSupport"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -2,10 +2,11 @@
 
 import Chunking
 import Foundation
+import ProcessSupport
 import Testing
 
 /// Streams made by the tools that people use, whole and cut at many places (P1).
-@Suite struct StreamEndTests {
+@Suite(.timeLimit(.minutes(5))) struct StreamEndTests {
     private static func check(_ bytes: [UInt8]) -> StreamEnd {
         StreamEnd.check(size: UInt64(bytes.count)) { offset, out in
             // Short reads, as a file may give them.
@@ -20,7 +21,7 @@ import Testing
     }
 
     /// A directory of files, some of them awkward, and what a shell command makes of it on its standard output.
-    private static func made(by command: String) throws -> [UInt8] {
+    private static func made(by command: String) async throws -> [UInt8] {
         let root = FileManager.default.temporaryDirectory.appendingPathComponent("larder-\(UUID().uuidString)")
         defer { try? FileManager.default.removeItem(at: root) }
         let input = root.appendingPathComponent("in/" + String(repeating: "long-directory-name/", count: 8))
@@ -35,12 +36,8 @@ import Testing
         try FileManager.default.createSymbolicLink(
             atPath: input.path + "/link", withDestinationPath: String(repeating: "t", count: 180))
         try FileManager.default.linkItem(atPath: root.path + "/in/log", toPath: root.path + "/in/hard")
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/bin/sh")
-        process.arguments = ["-c", "cd \"$0\" && { \(command); } > out 2> log", root.path]
-        try process.run()
-        process.waitUntilExit()
-        try #require(process.terminationStatus == 0, "\(command) failed")
+        let ended = try await Child.run("/bin/sh", ["-c", "{ \(command); } > out"], in: root.path)
+        try #require(ended.code == 0, "\(command): \(ended.output)")
         return [UInt8](try Data(contentsOf: root.appendingPathComponent("out")))
     }
 
@@ -60,8 +57,8 @@ import Testing
         "gzip -c in/log", "gzip -nc9 < in/log", "head -c 500000 /dev/urandom | gzip -1",
         "tar -czf - in",
     ])
-    func onlyTheWholeStreamIsWhole(command: String) throws {
-        let bytes = try StreamEndTests.made(by: command)
+    func onlyTheWholeStreamIsWhole(command: String) async throws {
+        let bytes = try await StreamEndTests.made(by: command)
         #expect(StreamEndTests.check(bytes) == .whole)
         var generator = Seeded("cuts of \(command)")
         // Cut within its very head, a stream has no format that could be told.
@@ -81,16 +78,16 @@ import Testing
         }
     }
 
-    @Test func membersOfGzipAreOneStream() throws {
-        let bytes = try StreamEndTests.made(by: "gzip -c in/log")
+    @Test func membersOfGzipAreOneStream() async throws {
+        let bytes = try await StreamEndTests.made(by: "gzip -c in/log")
         #expect(StreamEndTests.check(bytes + bytes) == .whole)
         #expect(StreamEndTests.isTorn(StreamEndTests.check(bytes + bytes.dropLast(3))))
         #expect(StreamEndTests.check(bytes + [UInt8](repeating: 0, count: 700)) == .whole)
     }
 
-    @Test func emptyArchivesAreWhole() throws {
+    @Test func emptyArchivesAreWhole() async throws {
         #expect(StreamEndTests.check([0x50, 0x4b, 5, 6] + [UInt8](repeating: 0, count: 18)) == .whole)
-        #expect(StreamEndTests.check(try StreamEndTests.made(by: "printf '' | zstd -qc")) == .whole)
+        #expect(StreamEndTests.check(try await StreamEndTests.made(by: "printf '' | zstd -qc")) == .whole)
     }
 
     @Test func aTarWithALargeMemberIsFollowed() throws {
@@ -124,12 +121,12 @@ import Testing
     }
 
     /// Whatever the bytes, the walk ends and stays within them.
-    @Test func mutatedStreamsAreFollowedToSomeEnd() throws {
+    @Test func mutatedStreamsAreFollowedToSomeEnd() async throws {
         var generator = Seeded("mutatedStreams")
         for command in [
             "tar -cf - in", "tar -c --format=pax -f - in", "zip -qr - in", "zstd -qc in/log", "gzip -c in/log",
         ] {
-            let bytes = try StreamEndTests.made(by: command)
+            let bytes = try await StreamEndTests.made(by: command)
             for _ in 0..<100 {
                 var mutated = bytes
                 for _ in 0..<8 {

@@ -6,7 +6,7 @@ import Foundation
 import NIOCore
 import Testing
 
-@Suite("Names over the control socket", .timeLimit(.minutes(2)))
+@Suite("Names over the control socket", .timeLimit(.minutes(5)))
 struct NameRouteTests {
     private static func refusal(_ body: () async throws -> Void) async -> ControlError? {
         do {
@@ -178,7 +178,7 @@ struct NameRouteTests {
     }
 }
 
-@Suite("A control socket", .timeLimit(.minutes(2)))
+@Suite("A control socket", .timeLimit(.minutes(5)))
 struct SocketTests {
     @Test("has the mode that decides who may connect")
     func modes() async throws {

@@ -60,7 +60,7 @@ private func code(_ body: () async throws -> Void) async -> ControlError.Code? {
     }
 }
 
-@Suite("Objects over the control socket", .timeLimit(.minutes(2)))
+@Suite("Objects over the control socket", .timeLimit(.minutes(5)))
 struct ObjectRouteTests {
     @Test("come back as they were put, whatever their size", arguments: [0, 1, 4096, 4097, 1_048_576, 9_000_001])
     func roundTrip(byteCount: Int) async throws {

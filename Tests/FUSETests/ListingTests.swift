@@ -6,7 +6,7 @@ import Foundation
 import NIOConcurrencyHelpers
 import Testing
 
-@Suite struct ListingTests {
+@Suite(.timeLimit(.minutes(5))) struct ListingTests {
     @Test func tenThousandNamesAreListedOnce() async throws {
         let files = MemoryFileSystem(timeout: 60)
         let expected = (0..<10_000).map { "name-\($0)-" + String(repeating: "x", count: $0 % 40) }

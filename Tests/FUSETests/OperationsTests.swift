@@ -6,7 +6,7 @@ import Foundation
 import NIOConcurrencyHelpers
 import Testing
 
-@Suite struct OperationsTests {
+@Suite(.timeLimit(.minutes(5))) struct OperationsTests {
     @Test func whatIsWrittenIsReadInRequestsOfAMebibyte() async throws {
         let files = MemoryFileSystem(directIO: true)
         try await mounted(files) { _, path in

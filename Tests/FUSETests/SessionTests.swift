@@ -4,9 +4,10 @@ import FUSE
 import FUSESupport
 import Foundation
 import NIOConcurrencyHelpers
+import ProcessSupport
 import Testing
 
-@Suite struct SessionTests {
+@Suite(.timeLimit(.minutes(5))) struct SessionTests {
     @Test func aMountElsewhereEndedIsSeen() async throws {
         try await mounted(MemoryFileSystem()) { session, path in
             async let ended: Void = session.waitUntilEnded()
@@ -45,17 +46,13 @@ import Testing
 
     @Test func stoppingWorksWhileAnotherNamespaceHasTheMount() async throws {
         try await mounted(MemoryFileSystem()) { session, _ in
-            let (child, output, input) = (Process(), Pipe(), Pipe())
-            child.executableURL = URL(fileURLWithPath: "/usr/bin/unshare")
-            child.arguments = ["-m", "--propagation", "private", "sh", "-c", "echo ready; read line"]
-            child.standardOutput = output
-            child.standardInput = input
-            try child.run()
-            let ready = await onThread { output.fileHandleForReading.availableData }
-            #expect(String(decoding: ready, as: UTF8.self) == "ready\n")
+            let child = try await Child.start(
+                "unshare", ["-m", "--propagation", "private", "sh", "-c", "echo ready; read line"],
+                input: .pipe, output: .collected)
+            #expect(try await child.wait(forOutput: "ready\n"))
             await onThread { session.stop() }
-            try input.fileHandleForWriting.close()
-            await onThread { child.waitUntilExit() }
+            child.closeInput()
+            _ = try await child.wait()
         }
     }
 
@@ -132,7 +129,7 @@ import Testing
     }
 }
 
-@Suite struct MountTableTests {
+@Suite(.timeLimit(.minutes(5))) struct MountTableTests {
     @Test func aStaleMountIsSeenAndDetached() throws {
         let path = try emptyDirectory()
         defer { rmdir(path) }

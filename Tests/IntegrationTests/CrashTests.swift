@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
+import ProcessSupport
 import Testing
 
 @Suite(.serialized, .timeLimit(.minutes(5)))
@@ -24,8 +25,8 @@ struct CrashTests {
             published["kept\(round)"] = kept.output
             async let cut = node.sh("while head -c 40000000 /dev/urandom > cut$((n += 1)); do :; done 2>/dev/null")
             try await Task.sleep(for: .milliseconds(100 + Int(state >> 33) % 900))
-            kill(agent.processIdentifier, SIGKILL)
-            agent.waitUntilExit()
+            agent.kill(SIGKILL)
+            _ = try await agent.wait()
             _ = try await cut
         }
         let agent = try await node.start()
@@ -36,9 +37,7 @@ struct CrashTests {
             #expect(lines[0] == 40_000_000, "a key names a part of what was written: \(sizes.output)")
             #expect(lines[1] == lines[2] * 40_000_000)
         }
-        agent.terminate()
-        agent.waitUntilExit()
-        #expect(agent.terminationStatus == 0)
+        #expect(try await agent.terminate().code == 0)
     }
 
     @Test(
@@ -48,11 +47,10 @@ struct CrashTests {
         let node = try RunningAgent()
         defer { node.remove() }
         let agent = try await node.start()
-        let second = try await node.run(RunningAgent.program, ["agent", "--config", node.configuration])
+        let second = try await Child.run(RunningAgent.program, ["agent", "--config", node.configuration])
         #expect(second.code == 1)
-        #expect(second.output.contains("process \(agent.processIdentifier)"), "\(second.output)")
-        agent.terminate()
-        agent.waitUntilExit()
+        #expect(second.output.contains("process \(agent.pid)"), "\(second.output)")
+        _ = try await agent.terminate()
         let write = try await node.sh("echo > x")
         #expect(write.output.contains("Read-only file system"), "\(write.output)")
     }
@@ -73,8 +71,7 @@ struct CrashTests {
         #expect(try await node.larder("stat", "ci/a/../b").code == 2)
         #expect(try await node.larder("wait", "ci/none", "--timeout", "50ms").code == 6)
         #expect(try await node.larder("put", "elsewhere/x", "/dev/null").code != 0)
-        agent.terminate()
-        agent.waitUntilExit()
+        _ = try await agent.terminate()
         #expect(try await node.larder("status").code == 5)
     }
 }

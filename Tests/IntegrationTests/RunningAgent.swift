@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
+import ProcessSupport
 
 /// The real program, as a process of its own, with a volume mounted.
 final class RunningAgent: Sendable {
@@ -11,6 +12,7 @@ final class RunningAgent: Sendable {
     }
 
     let root: String
+    private let started = Started()
     var mount: String { root + "/run/ci/mnt" }
     var socket: String { root + "/run/ci/agent.sock" }
     var configuration: String { root + "/agent.yaml" }
@@ -33,57 +35,44 @@ final class RunningAgent: Sendable {
     }
 
     /// Starts the agent and waits until it answers at its socket.
-    func start() async throws -> Process {
-        let agent = Process()
-        agent.executableURL = URL(fileURLWithPath: RunningAgent.program)
-        agent.arguments = ["agent", "--config", configuration]
-        agent.standardInput = FileHandle.nullDevice
-        try agent.run()
+    func start() async throws -> Child {
+        let agent = try await Child.start(RunningAgent.program, ["agent", "--config", configuration])
+        started.append(agent)
         while try await larder("status").code != 0 {
-            guard agent.isRunning else { throw AgentEnded(code: agent.terminationStatus) }
+            if let outcome = agent.outcome { throw AgentEnded(code: outcome.code) }
             try await Task.sleep(for: .milliseconds(20))
         }
         return agent
     }
 
     /// Runs the command line against this agent.
-    func larder(_ arguments: String...) async throws -> (output: String, code: Int32) {
-        try await run(RunningAgent.program, [arguments[0], "--socket", socket] + arguments.dropFirst())
+    func larder(_ arguments: String...) async throws -> Outcome {
+        try await Child.run(RunningAgent.program, [arguments[0], "--socket", socket] + arguments.dropFirst())
     }
 
-    func sh(_ script: String) async throws -> (output: String, code: Int32) {
-        try await run("/bin/bash", ["-c", "cd '\(mount)' && { \(script)\n}"])
+    func sh(_ script: String) async throws -> Outcome {
+        try await Child.sh("cd '\(mount)' && { \(script)\n}")
     }
 
-    func run(_ program: String, _ arguments: [String]) async throws -> (output: String, code: Int32) {
-        try await withCheckedThrowingContinuation { continuation in
-            Thread.detachNewThread {
-                let process = Process()
-                process.executableURL = URL(fileURLWithPath: program)
-                process.arguments = arguments
-                process.standardInput = FileHandle.nullDevice
-                let pipe = Pipe()
-                process.standardOutput = pipe
-                process.standardError = pipe
-                do {
-                    try process.run()
-                } catch {
-                    return continuation.resume(throwing: error)
-                }
-                let output = String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-                process.waitUntilExit()
-                continuation.resume(returning: (output, process.terminationStatus))
-            }
-        }
-    }
-
-    /// Takes away mounts and files; no agent may run any more.
+    /// Takes away agents that still run, mounts and files.
     func remove() {
+        for agent in started.all { agent.killGroup() }
         for path in [mount, root + "/run/ci"] {
             while umount2(path, Int32(MNT_DETACH)) == 0 {}
         }
         try? FileManager.default.removeItem(atPath: root)
     }
+}
+
+/// The agents that were started, whether they still run or not.
+///
+/// Safety: every access holds the lock.
+private final class Started: @unchecked Sendable {
+    private let lock = NSLock()
+    private var children: [Child] = []
+
+    func append(_ child: Child) { lock.withLock { children.append(child) } }
+    var all: [Child] { lock.withLock { children } }
 }
 
 struct AgentEnded: Error {

@@ -7,7 +7,7 @@ import Peers
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.timeLimit(.minutes(5)))
 struct TwoAgentTests {
     /// Runs two agents of one site, or two gateways of two sites, that know each other.
     private func pair(

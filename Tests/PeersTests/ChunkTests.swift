@@ -27,7 +27,7 @@ private final class MakingProvider: ChunkProvider {
     }
 }
 
-@Suite("Chunks: asked for by digest, verified before anybody sees them", .timeLimit(.minutes(2)))
+@Suite("Chunks: asked for by digest, verified before anybody sees them", .timeLimit(.minutes(5)))
 struct ChunkTests {
     private func contents(_ random: inout Random, _ count: Int) -> [[UInt8]] {
         (0..<count).map { number in

@@ -6,7 +6,7 @@ import Peers
 import Storage
 import Testing
 
-@Suite("Directory: published here, found there", .timeLimit(.minutes(2)))
+@Suite("Directory: published here, found there", .timeLimit(.minutes(5)))
 struct DirectoryTests {
     @Test("P11: an agent alone publishes at once and believes its misses")
     func alone() async throws {

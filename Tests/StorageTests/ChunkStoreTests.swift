@@ -6,7 +6,7 @@ import Foundation
 import Storage
 import Testing
 
-@Suite struct ChunkStoreTests {
+@Suite(.timeLimit(.minutes(5))) struct ChunkStoreTests {
     @Test func chunksComeBackAsTheyWere() throws {
         var generator = Seeded("chunksComeBackAsTheyWere")
         let directory = try TemporaryDirectory()

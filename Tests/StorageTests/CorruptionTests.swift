@@ -6,7 +6,7 @@ import Foundation
 import Storage
 import Testing
 
-@Suite struct CorruptionTests {
+@Suite(.timeLimit(.minutes(5))) struct CorruptionTests {
     /// Every bit of a record is protected (P2).
     @Test(arguments: [true, false])
     func noFlippedBitIsServed(compresses: Bool) throws {

@@ -8,7 +8,7 @@ import Testing
 
 /// Fails the first operation on the disk, then the second, and so on until a run gets through: after each, what was
 /// inserted is right, at once and after a crash.
-@Suite struct FaultTests {
+@Suite(.timeLimit(.minutes(5))) struct FaultTests {
     private final class Countdown: Sendable {
         private let left: NIOLockedValueBox<Int>
         let number: Int32

@@ -5,7 +5,7 @@ import Storage
 import Testing
 
 /// Nobody waits for space while holding space, and the quota holds (P8).
-@Suite struct QuotaTests {
+@Suite(.timeLimit(.minutes(5))) struct QuotaTests {
     @Test func whatFitsIsGranted() {
         var quota = Quota(byteCount: 100)
         let claim = quota.open()
@@ -124,7 +124,7 @@ import Testing
     }
 }
 
-@Suite struct SpaceLedgerTests {
+@Suite(.timeLimit(.minutes(5))) struct SpaceLedgerTests {
     @Test func claimsStoredChunksAndQuotaAddUp() throws {
         var generator = Seeded("claimsStoredChunksAndQuota")
         let directory = try TemporaryDirectory()

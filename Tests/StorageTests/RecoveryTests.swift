@@ -7,7 +7,7 @@ import Storage
 import Testing
 
 /// Every crash leaves each chunk right or absent (P2, P4).
-@Suite struct RecoveryTests {
+@Suite(.timeLimit(.minutes(5))) struct RecoveryTests {
     /// A store with some chunks closed into it, and more in an open one.
     private struct Case {
         let directory = try? TemporaryDirectory()

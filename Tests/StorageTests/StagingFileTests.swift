@@ -4,7 +4,7 @@ import Foundation
 import Storage
 import Testing
 
-@Suite struct StagingFileTests {
+@Suite(.timeLimit(.minutes(5))) struct StagingFileTests {
     private static func make(_ store: Store) throws -> StagingFile {
         try store.makeStagingFile(claim: store.space.open(label: "test") {})
     }
@@ -108,7 +108,7 @@ import Testing
     }
 }
 
-@Suite struct ExtentsTests {
+@Suite(.timeLimit(.minutes(5))) struct ExtentsTests {
     @Test func extentsAreWhatASetOfBytesIs() {
         var generator = Seeded("extentsAreWhatASetOfBytesIs")
         for _ in 0..<200 {

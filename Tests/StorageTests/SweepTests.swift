@@ -6,7 +6,7 @@ import Foundation
 import Storage
 import Testing
 
-@Suite struct SweepTests {
+@Suite(.timeLimit(.minutes(5))) struct SweepTests {
     @Test func aSweepKeepsExactlyWhatIsMarked() throws {
         var generator = Seeded("aSweepKeepsExactlyWhatIsMarked")
         let directory = try TemporaryDirectory()

@@ -4,6 +4,7 @@ import Content
 import Foundation
 import Logging
 import Objects
+import ProcessSupport
 import TestSupport
 import Volumes
 
@@ -43,27 +44,9 @@ struct MountFixture: Sendable {
 
     /// Runs a shell script in the mount; returns what it printed, and its exit code.
     @discardableResult
-    func sh(_ script: String) async throws -> (output: String, code: Int32) {
-        let path = path
-        return try await withCheckedThrowingContinuation { continuation in
-            Thread.detachNewThread {
-                let shell = Process()
-                shell.executableURL = URL(fileURLWithPath: "/bin/bash")
-                shell.arguments = ["-c", "cd '\(path)' || exit 99\n" + script]
-                let pipe = Pipe()
-                shell.standardOutput = pipe
-                shell.standardError = pipe
-                shell.standardInput = FileHandle.nullDevice
-                do {
-                    try shell.run()
-                } catch {
-                    return continuation.resume(throwing: error)
-                }
-                let output = String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-                shell.waitUntilExit()
-                continuation.resume(returning: (output, shell.terminationStatus))
-            }
-        }
+    func sh(_ script: String) async throws -> Outcome {
+        // Not the child's own directory from the start: a mount that is gone is then an answer, no failure to start.
+        try await Child.sh("cd '\(path)' || exit 99\n" + script)
     }
 
     /// The published entry of a path, once nothing of it is being published any more.

@@ -3,11 +3,12 @@
 import Content
 import Foundation
 import Objects
+import ProcessSupport
 import TestSupport
 import Testing
 import Volumes
 
-@Suite(.serialized, .timeLimit(.minutes(3)))
+@Suite(.serialized, .timeLimit(.minutes(5)))
 struct MountTests {
     @Test("What a shell writes is read back, and is an object once the last descriptor is closed")
     func writesAndReads() async throws {
