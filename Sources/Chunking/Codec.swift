@@ -6,4 +6,6 @@ public enum Codec: UInt8, Sendable {
     case plain = 0
     /// One zstd frame without dictionary.
     case zstd = 1
+    /// One LZ4 block.
+    case lz4 = 2
 }

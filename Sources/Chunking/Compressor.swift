@@ -2,16 +2,12 @@
 
 import CZstd
 
-/// One zstd compression context: not for two threads at once. ``withShared(_:)`` lends a thread its own.
+/// One zstd compression context, for what crosses links: not for two threads at once.
 public final class Compressor {
-    /// The level at rest: zstd's fast 2. Against fast 1 it packs files of an image by 5 % less and is a third quicker
-    /// both ways, and compression is most of what an ingest costs; links compress again, and harder.
-    public static let atRestLevel: Int32 = -2
     /// Compression must save at least this part of a chunk, or the chunk stays plain: reading plain is free.
     private static let worthwhilePart = 16
 
     private let context: OpaquePointer
-    private static let shared = PerThread { Compressor(level: atRestLevel) }
 
     /// - Parameter level: of zstd, negative ones are faster.
     public init(level: Int32) {
@@ -21,11 +17,6 @@ public final class Compressor {
     }
 
     deinit { ZSTD_freeCCtx(context) }
-
-    /// Calls `body` with this thread's context, at ``atRestLevel``.
-    public static func withShared<R, E: Error>(_ body: (Compressor) throws(E) -> R) throws(E) -> R {
-        try body(shared.value)
-    }
 
     /// The most bytes that `count` bytes can take, compressed.
     public static func bound(_ count: Int) -> Int { ZSTD_compressBound(count) }

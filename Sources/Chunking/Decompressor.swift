@@ -40,6 +40,7 @@ public final class Decompressor {
             guard count == out.count else {
                 throw ChunkingError(.malformed, "a chunk of \(out.count) bytes was decompressed to \(count)")
             }
+        case .lz4: try LZ4.decompress(stored, into: out)
         }
     }
 }

@@ -20,8 +20,8 @@ final class ChunkPins: Sendable {
         }
     }
 
-    func add(_ digest: Digest, _ owner: UInt64) {
-        state.withLockedValue { _ = $0.pinned[owner, default: []].insert(digest) }
+    func add(_ digests: [Digest], _ owner: UInt64) {
+        state.withLockedValue { $0.pinned[owner, default: []].formUnion(digests) }
     }
 
     /// The owner's chunks have other references now.

@@ -155,13 +155,13 @@ final class Ingest: Sendable {
         of buffer: WindowBuffer,
         _ owner: UInt64
     ) throws -> [ChunkReference] {
-        try chunks.map { range in
+        let run = chunks.map { range in
             let bytes = UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer.bytes)[range])
-            let digest = Digest.sha256(of: bytes)
-            // Named first and asked for then: a sweep that begins in between finds it named.
-            pins.add(digest, owner)
-            if !store.chunks.contains(digest) { _ = try store.chunks.insert(digest, kind: .data, raw: bytes) }
-            return ChunkReference(digest: digest, length: UInt32(range.count))
+            return RawChunk(digest: Digest.sha256(of: bytes), bytes: bytes)
         }
+        // Named first and asked for then: a sweep that begins in between finds them named.
+        pins.add(run.map(\.digest), owner)
+        try store.chunks.insert(run)
+        return zip(chunks, run).map { ChunkReference(digest: $1.digest, length: UInt32($0.count)) }
     }
 }

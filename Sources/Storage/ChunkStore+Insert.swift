@@ -12,24 +12,11 @@ extension ChunkStore {
         _ digest: Digest, kind: ChunkKind, raw: UnsafeRawBufferPointer
     ) throws(StorageError) -> Bool {
         guard !contains(digest) else { return false }
-        guard raw.count <= Int(Manifest.chunkLengthMax) else {
-            // A manifest; rare, and long enough for a buffer of its own.
-            let out = UnsafeMutableRawBufferPointer.allocate(byteCount: raw.count, alignment: 64)
-            defer { out.deallocate() }
-            return try insert(digest, kind, raw, compressedInto: out)
-        }
         return try ReadBuffer.with(raw.count) { (out) throws(StorageError) in
-            try insert(digest, kind, raw, compressedInto: out)
+            let (codec, count) = LZ4.compress(raw, into: out)
+            let payload = codec == .plain ? raw : UnsafeRawBufferPointer(rebasing: out[..<count])
+            return try insert(digest, kind: kind, codec: codec, rawLength: raw.count, payload: payload)
         }
-    }
-
-    private func insert(
-        _ digest: Digest, _ kind: ChunkKind, _ raw: UnsafeRawBufferPointer,
-        compressedInto out: UnsafeMutableRawBufferPointer
-    ) throws(StorageError) -> Bool {
-        let (codec, count) = Compressor.withShared { $0.compress(raw, into: out) }
-        let payload = codec == .plain ? raw : UnsafeRawBufferPointer(rebasing: out[..<count])
-        return try insert(digest, kind: kind, codec: codec, rawLength: raw.count, payload: payload)
     }
 
     /// Keeps a chunk whose bytes are in a codec already. The caller vouches that, decoded, they have this digest.
@@ -72,17 +59,24 @@ extension ChunkStore {
     private func write(
         _ header: RecordHeader, _ payload: UnsafeRawBufferPointer, at place: Place
     ) throws(StorageError) {
+        let segment = try segment(of: place)
+        try withUnsafeTemporaryAllocation(byteCount: RecordHeader.byteCount, alignment: 8) {
+            (head) throws(StorageError) in
+            header.write(to: head, payload: payload, secret: secret)
+            try segment.file.write(UnsafeRawBufferPointer(head), and: payload, at: place.offset)
+        }
+    }
+
+    /// The segment of a place that was reserved.
+    func segment(of place: Place) throws(StorageError) -> Segment {
         guard let segment = segments[place.segment] else {
             throw StorageError(.io, "segment \(Segment.name(place.segment)) is gone while it is written")
         }
-        let head = UnsafeMutableRawBufferPointer.allocate(byteCount: RecordHeader.byteCount, alignment: 8)
-        defer { head.deallocate() }
-        header.write(to: head, payload: payload, secret: secret)
-        try segment.file.write(UnsafeRawBufferPointer(head), and: payload, at: place.offset)
+        return segment
     }
 
-    /// A place for a record; makes the next segment where the active one is full.
-    private func reserve(_ byteCount: UInt64) throws(StorageError) -> Place {
+    /// A place for records; makes the next segment where the active one is full.
+    func reserve(_ byteCount: UInt64) throws(StorageError) -> Place {
         while true {
             switch withAppender({ $0.reserve(byteCount) }) {
             case .place(let place): return place

@@ -35,6 +35,7 @@ public final class Store: Sendable {
         let lock = try StoreLock(directory: root)
         let state = StoreState(folder: root)
         let secret = try state.secret()
+        try state.upgrade()
         let lastEnd = try state.lastEnd()
         let staging = try Folder(making: root.path("staging"), faults: configuration.faults)
         for name in try staging.names() { try staging.remove(name) }

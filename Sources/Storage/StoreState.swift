@@ -8,7 +8,9 @@ struct StoreState: Sendable {
     private static let formatName = "format"
     private static let stateName = "state"
     private static let closed = "closed"
-    private static let heading = "larder store 1"
+    private static let heading = "larder store 2"
+    /// A store that may hold zstd where ``heading`` says LZ4: read, and from then on one of this format.
+    private static let olderHeading = "larder store 1"
 
     let folder: Folder
 
@@ -19,7 +21,7 @@ struct StoreState: Sendable {
         guard let text = try folder.contents(StoreState.formatName) else { return nil }
         let lines = text.split(separator: "\n")
         guard let first = lines.first else { return nil }
-        guard first == StoreState.heading else {
+        guard first == StoreState.heading || first == StoreState.olderHeading else {
             throw StorageError(
                 .unsupported,
                 "\(folder.path) holds a store of another format ('\(first.prefix(40))'); this build knows "
@@ -27,6 +29,17 @@ struct StoreState: Sendable {
             )
         }
         return lines.dropFirst().first.flatMap { UInt64($0, radix: 16) }
+    }
+
+    /// Gives a store of the older format this one's number, so that an older build refuses it: it would take chunks in
+    /// codecs that it does not know for damage.
+    func upgrade() throws(StorageError) {
+        guard let text = try folder.contents(StoreState.formatName),
+            text.split(separator: "\n").first.map({ $0 == StoreState.olderHeading }) ?? false
+        else { return }
+        let secret = try secret()
+        let rest = secret.map { String($0, radix: 16) + "\n" } ?? ""
+        try folder.replace(StoreState.formatName, with: "\(StoreState.heading)\n\(rest)")
     }
 
     func setSecret(_ secret: UInt64) throws(StorageError) {

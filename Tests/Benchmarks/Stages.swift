@@ -19,10 +19,9 @@ struct Stages {
     /// Keeps the checksums from being optimised away.
     private(set) var hash: UInt64 = 0
     private var known: Set<Digest> = []
-    private let compressor = Compressor(level: Compressor.atRestLevel)
     private let decompressor = Decompressor()
     private let stored = UnsafeMutableRawBufferPointer.allocate(
-        byteCount: Compressor.bound(Int(Manifest.chunkLengthMax)),
+        byteCount: Int(Manifest.chunkLengthMax),
         alignment: 64
     )
     private let raw = UnsafeMutableRawBufferPointer.allocate(byteCount: Int(Manifest.chunkLengthMax), alignment: 64)
@@ -47,7 +46,7 @@ struct Stages {
         let digest = Digest.sha256(of: chunk)
         spent("sha256", since: begin)
         begin = threadSeconds()
-        let result = compressor.compress(chunk, into: stored)
+        let result = LZ4.compress(chunk, into: stored)
         spent("compress", since: begin)
         let payload =
             result.codec == .plain

@@ -5,7 +5,7 @@ import Foundation
 import Storage
 import Testing
 
-@Suite struct StoreTests {
+@Suite(.timeLimit(.minutes(5))) struct StoreTests {
     @Test func aSecondOpenIsToldWhoHasTheStore() throws {
         let directory = try TemporaryDirectory()
         let store = try directory.open()
@@ -42,10 +42,27 @@ import Testing
     @Test func aStoreOfAnotherFormatIsLeftAlone() throws {
         let directory = try TemporaryDirectory()
         try directory.open().close()
-        try Data("larder store 2\nabc\n".utf8).write(to: URL(fileURLWithPath: directory.path + "/store/format"))
+        try Data("larder store 3\nabc\n".utf8).write(to: URL(fileURLWithPath: directory.path + "/store/format"))
         #expect {
             try directory.open()
         } throws: { ($0 as? StorageError)?.code == .unsupported }
+    }
+
+    @Test func aStoreOfTheFormatBeforeIsReadAndUpgraded() throws {
+        var generator = Seeded("aStoreOfTheFormatBefore")
+        let directory = try TemporaryDirectory()
+        let samples = Sample.some(20, &generator)
+        let before = try directory.open()
+        for sample in samples { try before.chunks.insert(sample) }
+        try before.close()
+        let format = URL(fileURLWithPath: directory.path + "/store/format")
+        let text = try String(contentsOf: format, encoding: .utf8)
+        let secret = try #require(text.split(separator: "\n").last)
+        try Data("larder store 1\n\(secret)\n".utf8).write(to: format)
+        let after = try directory.open()
+        for sample in samples { #expect(try after.chunks.holds(sample)) }
+        #expect(try String(contentsOf: format, encoding: .utf8) == "larder store 2\n\(secret)\n")
+        try after.close()
     }
 
     @Test func aDirectoryThatCannotBeIsNamed() throws {

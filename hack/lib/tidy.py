@@ -14,7 +14,7 @@ import sys
 ROAD = ["Content", "Chunking", "Storage", "Peers", "Objects"]
 ARROWS = {
     "Content": [],
-    "Chunking": ["Content", "CZstd", "CZlib"],
+    "Chunking": ["Content", "CZstd", "CZlib", "CLz4"],
     "Storage": ["Content", "Chunking", "CXXHash"],
     "Peers": ["Content", "Chunking", "Storage"],
     "Objects": ["Content", "Chunking", "Storage", "Peers"],
@@ -24,7 +24,7 @@ ARROWS = {
     "Agent": [*ROAD, "FUSE", "Volumes", "Control"],
     "larder": [*ROAD, "FUSE", "Volumes", "Control", "Agent"],
 }
-C_MODULES = ["CFuse", "CZstd", "CZlib", "CXXHash"]
+C_MODULES = ["CFuse", "CZstd", "CZlib", "CLz4", "CXXHash"]
 # A library and the modules that it belongs to.
 LIBRARIES = {
     "ArgumentParser": ["larder"],
