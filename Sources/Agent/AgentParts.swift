@@ -58,7 +58,7 @@ final class AgentParts: Sendable {
             return Volume(
                 configuration: VolumeConfiguration(volume, owner: configuration.owner, limits: configuration.limits),
                 cache: cache,
-                special: SpecialFiles(status: describe) { lines in
+                special: SpecialFiles(program: "/proc/self/exe", status: describe) { lines in
                     try await HintLine.take(lines, namespace: volume.namespace, cache: cache)
                 },
                 logger: Logger(label: "larder.volumes")

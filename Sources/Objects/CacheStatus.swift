@@ -99,7 +99,7 @@ extension ObjectCache {
         )
     }
 
-    private func whereabouts(_ entry: Entry) throws -> (KeyStatus.Place, UInt64) {
+    func whereabouts(_ entry: Entry) throws -> (KeyStatus.Place, UInt64) {
         guard let manifest = entry.manifest else { return (.local, 0) }
         let object = try openObjects.open(manifest)
         defer { openObjects.close(object) }

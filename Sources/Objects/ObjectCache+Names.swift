@@ -55,13 +55,16 @@ extension ObjectCache {
         settling.contains(key) || prefetcher.isAnnounced(key) || !directory.absenceIsCertain()
     }
 
+    /// Somebody waits for publications that were not in a hurry: they are made at once.
+    public func hurry() { directory.hurry() }
+
     /// Waits for what a key names: for the end of a publication that is under way, for a key that was announced, or,
     /// with a limit, for any publication of it.
     ///
     /// - Parameter limit: how long; nil for the limits of ``Limits``.
     /// - Returns: nil where it names nothing after the limit.
     public func waitForEntry(_ key: Key, limit: Duration? = nil) async throws(ObjectError) -> Entry? {
-        if !settling.contains(key), let entry = try lookup(key) { return entry }
+        if settling.contains(key) { hurry() } else if let entry = try lookup(key) { return entry }
         if !directory.absenceIsCertain() {
             _ = await directory.catchUp(timeout: limit.map { min($0, limits.settle) } ?? limits.settle)
             if !settling.contains(key), let entry = try lookup(key) { return entry }

@@ -76,10 +76,11 @@ extension ObjectWriter {
 
     /// Makes the object whole and gives it its name, here and at the peers.
     ///
+    /// - Parameter patient: nobody waits for it in particular; see ``ObjectCache/hurry()``.
     /// - Returns: the entry, or nil where nothing was written. Of a stream that lacks its end it is the entry of the
     ///   key with ``tornSuffix``, and the key itself is left as it was. The writer is closed in any case.
     /// - Throws: ``ObjectError`` `noSpace`, `io`, `cancelled`; the key is then what it was before.
-    public func publish() async throws(ObjectError) -> Entry? {
+    public func publish(patient: Bool = false) async throws(ObjectError) -> Entry? {
         defer { close() }
         do {
             await untilIdle()
@@ -88,7 +89,7 @@ extension ObjectWriter {
             try await copyBase()
             try await checkEnd()
             let body = size <= Entry.inlineByteCountMax ? try await inlineBody() : try await objectBody()
-            return try await publish(body)
+            return try await publish(body, patient: patient)
         } catch {
             throw ObjectError.from(error)
         }
@@ -124,21 +125,23 @@ extension ObjectWriter {
     /// A stream that lacks its end was cut off with its writer: it is kept, and said to be torn (P1).
     private func checkEnd() async throws {
         let size = size
-        let end = try await cache.blocking {
+        let check: @Sendable () throws -> StreamEnd = {
             try StreamEnd.check(size: size) { offset, out in try self.staging.read(into: out, at: offset) }
         }
+        // What was written a moment ago and is short is in the page cache: no other thread is worth it.
+        let end = size <= Entry.inlineByteCountMax ? try check() : try await cache.blocking(check)
         guard case .torn(let reason) = end else { return }
         state.withLockedValue { $0.metadata.torn = true }
         cache.logger.warning("torn stream", metadata: ["key": "\(key)", "reason": "\(reason)", "kept": "\(key).torn"])
     }
 
-    private func publish(_ body: Entry.Body) async throws -> Entry {
+    private func publish(_ body: Entry.Body, patient: Bool) async throws -> Entry {
         let (written, metadata, durable) = state.withLockedValue { ($0.key, $0.metadata, $0.durable) }
         // A key names a whole object or nothing: what was cut off gets a name beside it and leaves the key alone (P1).
         let key = metadata.torn ? try Key(written.text + ObjectWriter.tornSuffix) : written
         if durable { try await cache.blocking { try self.cache.store.chunks.sync() } }
         let entry = Entry(key: key, version: cache.directory.nextVersion(), body: body, metadata: metadata)
-        _ = try await cache.directory.publish([.entry(entry)])
+        _ = try await cache.directory.publish([.entry(entry)], patient: patient && !durable)
         if durable { try await cache.blocking { try self.cache.store.catalog.sync() } }
         return entry
     }

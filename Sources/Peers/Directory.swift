@@ -32,6 +32,7 @@ public final class Directory: Sendable {
     let state: NIOLockedValueBox<State>
     private let wall: @Sendable () -> UInt64
     private let logger: Logger
+    private let queue: PublicationQueue
 
     init(
         catalog: Catalog,
@@ -46,6 +47,7 @@ public final class Directory: Sendable {
         self.metrics = metrics
         self.wall = wall
         self.logger = logger
+        self.queue = PublicationQueue(catalog: catalog, agent: catalog.agent)
         self.state = NIOLockedValueBox(State(clock: HybridClock(after: try catalog.clock())))
         self.replicator = Replicator(
             own: catalog.agent,
@@ -72,18 +74,21 @@ public final class Directory: Sendable {
 
     /// Publishes changes: here, to observers, to live peers. An entry must carry a version of ``nextVersion()``.
     ///
+    /// - Parameter patient: nobody waits for it in particular, so it may wait some milliseconds for company;
+    ///   ``hurry()`` ends that.
     /// - Returns: what was published; a change whose key has a higher version by now is not among it.
     /// - Throws: ``StorageError``; nothing was published then.
-    public func publish(_ changes: [Publication.Change]) async throws -> [Publication] {
-        let catalog = self.catalog
-        let agent = self.agent
-        let publications = try await NIOThreadPool.singleton.runIfActive { try catalog.publish(changes, by: agent) }
+    public func publish(_ changes: [Publication.Change], patient: Bool = false) async throws -> [Publication] {
+        let publications = try await queue.publish(changes, patient: patient)
         guard let last = publications.last else { return [] }
         await tell(publications.compactMap(\.entry))
         metrics.publicationsSent.increment(by: publications.count)
         await replicator.published(number: last.number, limit: limits.acknowledge)
         return publications
     }
+
+    /// Somebody waits for publications that were not in a hurry: they are made at once.
+    public func hurry() { queue.hurry() }
 
     /// Calls `observer` with entries that just won, local and remote ones, tombstones too. It is awaited before the
     /// publication is acknowledged to anybody. Two calls may overlap: compare versions.

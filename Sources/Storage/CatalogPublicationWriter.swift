@@ -79,10 +79,17 @@ struct PublicationWriter {
         ).execute(arguments: [Int64(bits: clock.rawValue)])
     }
 
-    /// Whether a change would do anything: an entry must be above the version that is here.
-    func wouldChange(_ change: Publication.Change) throws -> Bool {
-        guard case .entry(let entry) = change, let old = try Catalog.entry(entry.key.text, in: db) else { return true }
-        return old.version < entry.version
+    /// Applies a change of our own unless it would do nothing: an entry must be above the version that is here.
+    ///
+    /// - Returns: whether it was applied.
+    mutating func publish(_ publication: Publication) throws -> Bool {
+        guard case .entry(let entry) = publication.change else {
+            _ = try apply(publication)
+            return true
+        }
+        let old = try Catalog.entry(entry.key.text, in: db)
+        if let old, old.version >= entry.version { return false }
+        return try apply(entry, of: publication, over: old)
     }
 
     /// - Returns: whether it is an entry that won.
@@ -92,15 +99,18 @@ struct PublicationWriter {
             try hold(manifest, held: held, by: publication)
             return false
         case .entry(let entry):
-            clock = max(clock, entry.version.time)
-            if let manifest = entry.manifest { try hold(manifest, held: true, by: publication) }
-            let old = try Catalog.entry(entry.key.text, in: db)
-            if let old, old.version >= entry.version { return false }
-            try put(entry, of: publication)
-            let wasLive = old.map { !$0.isTombstone } ?? false
-            if wasLive == entry.isTombstone { try count(entry.isTombstone ? -1 : 1, in: String(entry.key.parent)) }
-            return true
+            return try apply(entry, of: publication, over: try Catalog.entry(entry.key.text, in: db))
         }
+    }
+
+    private mutating func apply(_ entry: Entry, of publication: Publication, over old: Entry?) throws -> Bool {
+        clock = max(clock, entry.version.time)
+        if let manifest = entry.manifest { try hold(manifest, held: true, by: publication) }
+        if let old, old.version >= entry.version { return false }
+        try put(entry, of: publication)
+        let wasLive = old.map { !$0.isTombstone } ?? false
+        if wasLive == entry.isTombstone { try count(entry.isTombstone ? -1 : 1, in: String(entry.key.parent)) }
+        return true
     }
 
     private mutating func put(_ entry: Entry, of publication: Publication) throws {

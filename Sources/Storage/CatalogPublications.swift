@@ -28,17 +28,31 @@ extension Catalog {
     ///
     /// - Returns: the publications. A change whose entry is not above the version that is here is not among them.
     public func publish(_ changes: [Publication.Change], by agent: AgentID) throws(StorageError) -> [Publication] {
+        try publish(groups: [changes], by: agent)[0]
+    }
+
+    /// The same for the changes of several publishers, in one transaction: all of them or none.
+    ///
+    /// - Returns: for each group its publications.
+    public func publish(
+        groups: [[Publication.Change]],
+        by agent: AgentID
+    ) throws(StorageError) -> [[Publication]] {
         let now = wall()
-        return try write("publish \(changes.count) changes") { db in
+        return try write("publish \(groups.count) groups of changes") { db in
             var writer = PublicationWriter(db: db, wallMilliseconds: now)
-            let row = try writer.row(of: agent)
-            var number = row.upTo
-            var out: [Publication] = []
-            for change in changes where try writer.wouldChange(change) {
-                number += 1
-                let publication = Publication(agent: agent, number: number, change: change)
-                _ = try writer.apply(publication)
-                out.append(publication)
+            var number = try writer.row(of: agent).upTo
+            var out: [[Publication]] = []
+            out.reserveCapacity(groups.count)
+            for changes in groups {
+                var published: [Publication] = []
+                for change in changes {
+                    let publication = Publication(agent: agent, number: number + 1, change: change)
+                    guard try writer.publish(publication) else { continue }
+                    number += 1
+                    published.append(publication)
+                }
+                out.append(published)
             }
             try writer.setUpTo(number, of: agent)
             try writer.keepClock()

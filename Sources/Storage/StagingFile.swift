@@ -13,25 +13,31 @@ public final class StagingFile: Sendable {
         var size: UInt64 = 0
         var extents = Extents()
         var isClosed = false
+        /// It was closed and is empty, so that another staging file may have it.
+        var isClean = false
     }
 
     /// The claim that the file's bytes are counted against.
     public let claim: SpaceLedger.Claim
-    private let file: Descriptor
-    private let folder: Folder
-    private let name: String
+    private let slot: StagingFolder.Slot
+    private let folder: StagingFolder
     private let occupancy: Occupancy
     private let state = NIOLockedValueBox(State())
 
-    init(_ name: String, in folder: Folder, claim: SpaceLedger.Claim, occupancy: Occupancy) throws(StorageError) {
+    init(in folder: StagingFolder, claim: SpaceLedger.Claim, occupancy: Occupancy) throws(StorageError) {
         self.claim = claim
         self.folder = folder
-        self.name = name
         self.occupancy = occupancy
-        file = try folder.open(name, O_RDWR | O_CREAT | O_EXCL)
+        slot = try folder.take()
     }
 
-    deinit { close() }
+    deinit {
+        close()
+        // Only now: nobody is within a call that could write to a file that is another's by then.
+        if state.withLockedValue({ $0.isClean }) { folder.giveBack(slot) } else { folder.discard(slot) }
+    }
+
+    private var file: Descriptor { slot.file }
 
     /// Bytes of the file: the end of the furthest write or truncation.
     public var size: UInt64 { state.withLockedValue { $0.size } }
@@ -56,6 +62,7 @@ public final class StagingFile: Sendable {
         change { state in
             state.size = max(state.size, end)
             state.extents.insert(offset..<end)
+            state.isClean = false
         }
     }
 
@@ -67,6 +74,7 @@ public final class StagingFile: Sendable {
         let size = size
         guard offset < size else { return 0 }
         let count = Int(min(UInt64(out.count), size - offset))
+        defer { withExtendedLifetime(self) {} }
         return try file.read(into: UnsafeMutableRawBufferPointer(rebasing: out[..<count]), at: offset)
     }
 
@@ -80,27 +88,31 @@ public final class StagingFile: Sendable {
         change { state in
             state.size = size
             state.extents.truncate(to: size)
+            state.isClean = false
         }
     }
 
     /// Bytes written before survive a power loss. The file does not: it is only as durable as the process.
     public func sync() throws(StorageError) {
         try checkOpen()
+        defer { withExtendedLifetime(self) {} }
         try file.sync()
     }
 
-    /// Removes the file. Later calls throw; a second close does nothing.
+    /// Gives the bytes back. Later calls throw; a second close does nothing.
     public func close() {
         let wasOpen = state.withLockedValue { state in
             defer { state.isClosed = true }
             return !state.isClosed
         }
         guard wasOpen else { return }
-        try? folder.remove(name)
-        // The descriptor may be in use by a call on another thread and is closed with the last reference; the space
-        // must not wait for that.
-        try? file.truncate(to: 0)
-        change { $0.extents.truncate(to: 0) }
+        // A call on another thread may still write: then the file is not empty when the last reference goes, and its
+        // bytes would be another's.
+        let isCut = (try? file.truncate(to: 0)) != nil
+        change { state in
+            state.extents.truncate(to: 0)
+            state.isClean = isCut
+        }
     }
 
     private func checkOpen() throws(StorageError) {

@@ -23,8 +23,7 @@ public final class Store: Sendable {
 
     private let lock: NIOLockedValueBox<StoreLock?>
     private let state: StoreState
-    private let staging: Folder
-    private let stagingCount = NIOLockedValueBox<UInt64>(0)
+    private let staging: StagingFolder
     private let occupancy: Occupancy
 
     /// Opens the store of a directory, and makes it where there is none.
@@ -49,13 +48,13 @@ public final class Store: Sendable {
         if secret == nil { try state.setSecret(chunks.secret) }
         return Store(
             chunks: chunks, catalog: catalog, space: try SpaceLedger(configuration, occupancy: occupancy),
-            occupancy: occupancy, lock: lock, state: state, staging: staging
+            occupancy: occupancy, lock: lock, state: state, staging: StagingFolder(staging)
         )
     }
 
     private init(
         chunks: ChunkStore, catalog: Catalog, space: SpaceLedger, occupancy: Occupancy, lock: StoreLock,
-        state: StoreState, staging: Folder
+        state: StoreState, staging: StagingFolder
     ) {
         self.chunks = chunks
         self.catalog = catalog
@@ -69,11 +68,7 @@ public final class Store: Sendable {
 
     /// Makes an empty staging file, whose bytes count against a claim.
     public func makeStagingFile(claim: SpaceLedger.Claim) throws(StorageError) -> StagingFile {
-        let number = stagingCount.withLockedValue { count in
-            count += 1
-            return count
-        }
-        return try StagingFile("\(number)", in: staging, claim: claim, occupancy: occupancy)
+        return try StagingFile(in: staging, claim: claim, occupancy: occupancy)
     }
 
     /// Brings everything to the disk and gives the lock back; a second close does nothing. Use nothing of the store
@@ -83,6 +78,7 @@ public final class Store: Sendable {
     public func close() throws(StorageError) {
         guard lock.withLockedValue({ $0 != nil }) else { return }
         defer { lock.withLockedValue { $0 = nil } }
+        staging.close()
         try chunks.checkpoint()
         try catalog.sync()
         try catalog.close()

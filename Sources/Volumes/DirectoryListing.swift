@@ -4,56 +4,105 @@ import Content
 import NIOConcurrencyHelpers
 import Objects
 
-/// The names of an open directory, loaded page by page as the reader goes on, so that a directory of 100,000 names
-/// costs no more memory than was read of it. An offset is a position in it, stable until the directory is rewound.
+/// The names of an open directory, loaded page by page as the reader goes on.
+///
+/// An offset is a position in it, stable until the directory is rewound, whatever happens to the directory meanwhile: a
+/// name that is there from the beginning to the end of a listing is in it once. Of what was read only the names are
+/// kept, so that a directory of 100,000 names costs a few megabytes.
 final class DirectoryListing: Sendable {
     /// Names loaded at a time: about what one 128 KiB answer of readdirplus holds.
     static let page = 1024
 
     struct Item: Sendable {
         let name: String
-        /// Nil for a directory that keys below it imply.
-        let entry: Entry?
-        let staged: StagedFile?
+        /// Nil where the name is gone since it was read, and the reader went back to it.
+        let node: Node?
     }
 
     private struct State {
-        var items: [Item] = []
-        var staged: Set<String> = []
+        /// Every name so far, those of files being written first.
+        var names: [String] = []
+        /// What the names of the last page lead to, which begins at `start`.
+        var page: [Node] = []
+        var start = 0
+        var staged: Set<PathText> = []
         var last: String?
         var isComplete = false
     }
 
-    let directory: String
     private let state = NIOLockedValueBox(State())
 
-    init(directory: String) { self.directory = directory }
-
     /// Begins anew: what the directory holds now.
-    func rewind(staged files: StagedFiles) {
+    func rewind(_ directory: String, staged files: StagedFiles) {
         let staged = files.names(in: directory)
         state.withLockedValue { state in
             state = State()
-            state.items = staged.map { Item(name: $0.name, entry: nil, staged: $0.file) }
-            state.staged = Set(staged.map(\.name))
+            state.names = staged.map(\.name)
+            state.page = staged.map { .staged($0.file) }
+            state.staged = Set(staged.map { PathText($0.name) })
         }
     }
 
+    private enum Step {
+        case item(Item)
+        case again(name: String)
+        case load(after: String?)
+        case end
+    }
+
     /// The item at a position, loading a page where that is needed; nil at the end.
-    func item(at position: Int, from cache: ObjectCache) throws(ObjectError) -> Item? {
+    ///
+    /// - Parameter directory: its text now; it may be renamed while it is read.
+    func item(
+        at position: Int,
+        of directory: String,
+        from cache: ObjectCache,
+        staged files: StagedFiles
+    ) throws(ObjectError) -> Item? {
         while true {
-            let (item, last, isComplete) = state.withLockedValue { state in
-                (position < state.items.count ? state.items[position] : nil, state.last, state.isComplete)
+            let step: Step = state.withLockedValue { state in
+                guard position < state.names.count else { return state.isComplete ? .end : .load(after: state.last) }
+                let name = state.names[position]
+                guard position >= state.start else { return .again(name: name) }
+                return .item(Item(name: name, node: state.page[position - state.start]))
             }
-            if item != nil || isComplete { return item }
-            let page = try cache.children(of: directory, after: last, limit: DirectoryListing.page)
-            state.withLockedValue { state in
-                guard state.last == last, !state.isComplete else { return }
-                state.isComplete = page.count < DirectoryListing.page
-                state.last = page.last?.name ?? last
-                state.items += page.filter { !state.staged.contains($0.name) }
-                    .map { Item(name: $0.name, entry: $0.entry, staged: nil) }
+            switch step {
+            case .item(let item): return item
+            case .end: return nil
+            case .again(let name): return Item(name: name, node: try node(name, in: directory, cache, files))
+            case .load(let last): try load(directory, after: last, from: cache)
             }
         }
+    }
+
+    private func load(_ directory: String, after last: String?, from cache: ObjectCache) throws(ObjectError) {
+        let page = try cache.children(of: directory, after: last, limit: DirectoryListing.page)
+        state.withLockedValue { state in
+            guard state.last == last, !state.isComplete else { return }
+            state.isComplete = page.count < DirectoryListing.page
+            state.last = page.last?.name ?? last
+            let new = page.filter { !state.staged.contains(PathText($0.name)) }
+            state.start = state.names.count
+            state.names += new.map(\.name)
+            state.page = new.map { child in
+                guard let entry = child.entry, entry.body != .directory else {
+                    return .directory(text: directory + "/" + child.name)
+                }
+                return .published(PublishedVersion(entry))
+            }
+        }
+    }
+
+    /// What a name of an earlier page leads to now.
+    private func node(
+        _ name: String,
+        in directory: String,
+        _ cache: ObjectCache,
+        _ files: StagedFiles
+    ) throws(ObjectError) -> Node? {
+        guard let key = try? Key(parent: directory, name: name) else { return nil }
+        if let file = files[key], file.isVisible { return .staged(file) }
+        if let entry = try cache.lookup(key), entry.body != .directory { return .published(PublishedVersion(entry)) }
+        return try cache.isDirectory(key.text) ? .directory(text: key.text) : nil
     }
 }

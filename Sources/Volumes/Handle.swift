@@ -14,6 +14,7 @@ enum Handle: Sendable {
     case directory(DirectoryListing)
     case status([UInt8])
     case hint(HintLines)
+    case program(ProgramFile)
 }
 
 /// Open files by the number that the kernel was given.

@@ -32,6 +32,9 @@ final class Invalidations: Sendable {
         if let name = name(key) { await invalidate([name]) }
     }
 
+    /// Drops what the kernel holds of an inode whose handles are all closed.
+    func forgetPages(of inode: UInt64) { session.invalidate(inode: inode) }
+
     /// A key as the kernel knows it; nil where it does not know the directory.
     private func name(_ key: Key) -> (parent: UInt64, name: String)? {
         tree.nodes.inode(ofDirectory: String(key.parent)).map { ($0, String(key.name)) }

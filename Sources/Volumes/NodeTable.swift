@@ -9,10 +9,11 @@ import NIOConcurrencyHelpers
 /// number that came to mean other bytes would give readers mixtures. Numbers only rise.
 final class NodeTable: Sendable {
     static let root: UInt64 = 1
-    private static let firstFree: UInt64 = 16
+    /// Numbers below it are the root's and those of the mount's own files.
+    static let firstFree: UInt64 = 16
 
     private enum Identity: Hashable {
-        case directory(String)
+        case directory(PathText)
         case published(Key, Version)
         case staged(ObjectIdentifier)
     }
@@ -28,7 +29,7 @@ final class NodeTable: Sendable {
     init(root namespace: String) {
         var state = State()
         state.nodes[NodeTable.root] = (.directory(text: namespace), 1)
-        state.numbers[.directory(namespace)] = NodeTable.root
+        state.numbers[.directory(PathText(namespace))] = NodeTable.root
         for special in SpecialNode.allCases { state.nodes[special.inode] = (.special(special), 1) }
         self.state = NIOLockedValueBox(state)
     }
@@ -61,6 +62,11 @@ final class NodeTable: Sendable {
         }
     }
 
+    /// The number of a file being written, where the kernel knows it.
+    func inode(of file: StagedFile) -> UInt64? {
+        state.withLockedValue { $0.numbers[.staged(ObjectIdentifier(file))] }
+    }
+
     /// The kernel dropped references.
     func forget(_ inode: UInt64, count: UInt64) {
         guard inode >= NodeTable.firstFree else { return }
@@ -79,7 +85,7 @@ final class NodeTable: Sendable {
 
     /// The number of a directory that the kernel knows.
     func inode(ofDirectory text: String) -> UInt64? {
-        state.withLockedValue { $0.numbers[.directory(text)] }
+        state.withLockedValue { $0.numbers[.directory(PathText(text))] }
     }
 
     /// A new file was published: its number stays with it, for tools that look whether a file is still the one that
@@ -91,7 +97,7 @@ final class NodeTable: Sendable {
                 let inode = state.numbers.removeValue(forKey: .staged(ObjectIdentifier(file)))
             else { return }
             state.numbers[identity] = inode
-            state.nodes[inode]?.node = .published(entry)
+            state.nodes[inode]?.node = .published(PublishedVersion(entry))
         }
     }
 
@@ -100,7 +106,7 @@ final class NodeTable: Sendable {
         state.withLockedValue { state in
             guard let inode = state.numbers.removeValue(forKey: .published(old.key, old.version)) else { return }
             state.numbers[.published(new.key, new.version)] = inode
-            state.nodes[inode]?.node = .published(new)
+            state.nodes[inode]?.node = .published(PublishedVersion(new))
         }
     }
 
@@ -108,10 +114,10 @@ final class NodeTable: Sendable {
     func moveDirectories(from: String, to: String) {
         state.withLockedValue { state in
             for (identity, inode) in state.numbers {
-                guard case .directory(let text) = identity, text == from || text.hasPrefix(from + "/") else { continue }
-                let moved = to + text.dropFirst(from.count)
+                guard case .directory(let text) = identity, text.isWithin(from) else { continue }
+                let moved = text.moved(from: from, to: to)
                 state.numbers[identity] = nil
-                state.numbers[.directory(moved)] = inode
+                state.numbers[.directory(PathText(moved))] = inode
                 state.nodes[inode]?.node = .directory(text: moved)
             }
         }
@@ -121,8 +127,8 @@ final class NodeTable: Sendable {
 
     private static func identity(_ node: Node) -> Identity? {
         switch node {
-        case .directory(let text): .directory(text)
-        case .published(let entry): .published(entry.key, entry.version)
+        case .directory(let text): .directory(PathText(text))
+        case .published(let version): .published(version.key, version.version)
         case .staged(let file): .staged(ObjectIdentifier(file))
         case .special: nil
         }

@@ -7,10 +7,15 @@ public struct SpecialFiles: Sendable {
     /// Takes the lines written to `.larder/hint`; throws where a line is no key.
     public var hint: @Sendable ([String]) async throws -> Void
 
+    /// The path of what `.larder/bin/larder` runs; nil for none.
+    public var program: String?
+
     public init(
+        program: String? = nil,
         status: @escaping @Sendable () -> [UInt8],
         hint: @escaping @Sendable ([String]) async throws -> Void
     ) {
+        self.program = program
         self.status = status
         self.hint = hint
     }

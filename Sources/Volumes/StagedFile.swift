@@ -3,6 +3,7 @@
 import Content
 import NIOConcurrencyHelpers
 import Objects
+import Synchronization
 
 /// A key that is being written in this mount: one writer that all handles share, and who waits for its end.
 final class StagedFile: Sendable {
@@ -20,6 +21,8 @@ final class StagedFile: Sendable {
     }
 
     let writer: ObjectWriter
+    /// Somebody read it back, perhaps by way of a private mapping: the kernel may hold pages of it.
+    let wasRead = Atomic(false)
     private let state: NIOLockedValueBox<State>
 
     init(writer: ObjectWriter, isVisible: Bool) {
@@ -28,6 +31,8 @@ final class StagedFile: Sendable {
     }
 
     var isVisible: Bool { state.withLockedValue { $0.isVisible && !$0.isUnlinked } }
+    /// The key leads to a published version, which this will replace.
+    var isReplacement: Bool { state.withLockedValue { !$0.isVisible && !$0.isUnlinked } }
     var isReleasing: Bool { state.withLockedValue { $0.isReleasing } }
     var isUnlinked: Bool { state.withLockedValue { $0.isUnlinked } }
     /// What came of it, once it is published.
@@ -113,16 +118,16 @@ final class StagedFiles: Sendable {
     /// Files whose key lies anywhere below a directory.
     func below(_ directory: String) -> [(key: Key, file: StagedFile)] {
         files.withLockedValue { files in
-            files.filter { $0.key.text.hasPrefix(directory + "/") }.map { ($0.key, $0.value) }
+            files.filter { PathText($0.key.text).isBelow(directory) }.map { ($0.key, $0.value) }
         }
     }
 
     /// Names in a directory that lead to files being written, in order.
     func names(in directory: String) -> [(name: String, file: StagedFile)] {
         files.withLockedValue { files in
-            files.filter { $0.key.parent == directory && $0.value.isVisible }
+            files.filter { $0.key.parent.utf8.elementsEqual(directory.utf8) && $0.value.isVisible }
                 .map { (String($0.key.name), $0.value) }
-                .sorted { $0.0 < $1.0 }
+                .sorted { $0.0.utf8.lexicographicallyPrecedes($1.0.utf8) }
         }
     }
 }

@@ -43,7 +43,7 @@ extension Tree {
             file.writer.discard()
             staged.remove(file, at: file.writer.key)
             file.end(nil)
-        case .directory, .status, .hint, nil: break
+        case .directory, .status, .hint, .program, nil: break
         }
     }
 }

@@ -14,7 +14,8 @@ extension Tree {
         switch node {
         case .published: Tree.publishedTimeout
         case .directory: Tree.directoryTimeout
-        case .staged, .special: 0
+        case .staged: Tree.stagedTimeout
+        case .special: 0
         }
     }
 
@@ -94,7 +95,7 @@ extension Tree {
     private func key(of node: Node) -> Key? {
         switch node {
         case .directory(let text): try? Key(text)
-        case .published(let entry): entry.key
+        case .published(let version): version.key
         case .staged(let file): file.published?.key
         case .special: nil
         }
@@ -112,8 +113,8 @@ extension Tree {
         }
         let new = try await changing([key]) { try await cache.setMetadata(key, mode: mode, modified: modified) }
         if case .published(let old) = node {
-            nodes.replace(old, with: new)
-            return .published(new)
+            nodes.replace(old.entry, with: new)
+            return .published(PublishedVersion(new))
         }
         return node
     }

@@ -10,6 +10,7 @@ extension Tree {
         if let special = specialChild(parent, name) { return answer(found(.special(special)), reply) }
         do {
             let key = try key(parent, name)
+            if let file = reopenings.file(at: key, pid: request.pid) { return answer(found(.staged(file)), reply) }
             let file = staged[key]
             if file?.isReleasing == true || cache.isSettling(key) {
                 return reply.later { await self.lookupLater(key, file, $0) }
@@ -36,7 +37,7 @@ extension Tree {
     /// A look-up that waits for a publication.
     private func lookupLater(_ key: Key, _ file: StagedFile?, _ reply: PendingReply) async {
         do {
-            if let file, file.isReleasing { await file.untilOver() }
+            if let file, file.isReleasing { await untilOver(file) }
             _ = try await cache.waitForEntry(key)
             if let file = staged[key], file.isVisible { return answer(found(.staged(file)), reply) }
             guard let node = try published(key) else { return reply.error(.notFound) }
@@ -47,18 +48,19 @@ extension Tree {
     }
 
     private func specialChild(_ parent: UInt64, _ name: String) -> SpecialNode? {
-        switch parent {
-        case NodeTable.root: name == SpecialNode.directory.rawValue ? .directory : nil
-        case SpecialNode.directory.inode:
-            SpecialNode(rawValue: name).flatMap { $0 == .directory ? nil : $0 }
-        default: nil
-        }
+        if parent == NodeTable.root { return name == SpecialNode.directory.rawValue ? .directory : nil }
+        guard parent < NodeTable.firstFree, case .special(let directory) = nodes.node(parent) else { return nil }
+        return specialChildren(of: directory).first { $0.rawValue == name }
+    }
+
+    private func specialChildren(of directory: SpecialNode) -> [SpecialNode] {
+        directory.children.filter { program != nil || $0 != .programs && $0 != .program }
     }
 
     func forget(inode: UInt64, count: UInt64) { nodes.forget(inode, count: count) }
 
     func readLink(_ request: Request, inode: UInt64, reply: consuming Reply) {
-        guard case .published(let entry) = nodes.node(inode), case .symlink(let target) = entry.body else {
+        guard case .published(let version) = nodes.node(inode), let target = version.target else {
             return reply.error(.invalid)
         }
         reply.link(target)
@@ -74,9 +76,9 @@ extension Tree {
     func openDirectory(_ request: Request, inode: UInt64, flags: Int32, reply: consuming Reply) {
         guard handles.hasRoom else { return reply.error(.tooManyOpen) }
         switch nodes.node(inode) {
-        case .directory(let text):
-            answerOpened(Opened(handle: handles.add(.directory(DirectoryListing(directory: text)))), reply)
-        case .special(.directory):
+        case .directory:
+            answerOpened(Opened(handle: handles.add(.directory(DirectoryListing()))), reply)
+        case .special(let special) where special.isDirectory:
             reply.opened(Opened(handle: 0))
         case nil: reply.error(.stale)
         case .published, .staged, .special: reply.error(.notDirectory)
@@ -93,14 +95,17 @@ extension Tree {
         reply: consuming Reply
     ) {
         guard case .directory(let listing) = handles[handle] else {
-            if inode == SpecialNode.directory.inode { return list(special: offset, plus, buffer, reply) }
+            if case .special(let special) = nodes.node(inode), special.isDirectory {
+                return list(special, offset, plus, buffer, reply)
+            }
             return reply.error(.badDescriptor)
         }
-        if offset == 0 { listing.rewind(staged: staged) }
+        guard let directory = nodes.directory(inode) else { return reply.error(.stale) }
+        if offset == 0 { listing.rewind(directory, staged: staged) }
         do {
-            var position = Int(offset)
-            while let item = try item(at: position, of: listing, inode) {
-                guard add(item, plus, UInt64(position + 1), buffer) else { break }
+            var position = Int(clamping: offset)
+            while let item = try item(at: position, of: listing, inode, directory) {
+                guard add(item, plus, UInt64(position) + 1, buffer) else { break }
                 position += 1
             }
             reply.directory(buffer)
@@ -112,16 +117,22 @@ extension Tree {
     /// `.` and `..` come first and count as no look-up.
     private enum Item {
         case dot(String, UInt64)
-        case child(DirectoryListing.Item, String)
+        case child(DirectoryListing.Item)
     }
 
-    private func item(at position: Int, of listing: DirectoryListing, _ inode: UInt64) throws(Errno) -> Item? {
+    private func item(
+        at position: Int,
+        of listing: DirectoryListing,
+        _ inode: UInt64,
+        _ directory: String
+    ) throws(Errno) -> Item? {
         switch position {
         case 0: return .dot(".", inode)
         case 1: return .dot("..", NodeTable.root)
         default:
             do {
-                return try listing.item(at: position - 2, from: cache).map { .child($0, listing.directory) }
+                return try listing.item(at: position - 2, of: directory, from: cache, staged: staged)
+                    .map { .child($0) }
             } catch {
                 throw Errno(error)
             }
@@ -132,15 +143,8 @@ extension Tree {
         switch item {
         case .dot(let name, let inode):
             return buffer.add(name: name, attributes: Attributes(inode: inode, mode: S_IFDIR), offset: offset)
-        case .child(let child, let directory):
-            let node: Node =
-                if let file = child.staged {
-                    .staged(file)
-                } else if let entry = child.entry {
-                    self.node(entry)
-                } else {
-                    .directory(text: directory + "/" + child.name)
-                }
+        case .child(let child):
+            guard let node = child.node else { return true }
             guard plus else {
                 return buffer.add(
                     name: child.name,
@@ -157,9 +161,14 @@ extension Tree {
         }
     }
 
-    private func list(special offset: UInt64, _ plus: Bool, _ buffer: DirectoryBuffer, _ reply: consuming Reply) {
-        let files: [SpecialNode] = [.hint, .status]
-        for (at, special) in files.enumerated() where at >= Int(offset) {
+    private func list(
+        _ directory: SpecialNode,
+        _ offset: UInt64,
+        _ plus: Bool,
+        _ buffer: DirectoryBuffer,
+        _ reply: consuming Reply
+    ) {
+        for (at, special) in specialChildren(of: directory).enumerated() where at >= Int(clamping: offset) {
             let added =
                 plus
                 ? buffer.add(found(.special(special)), name: special.rawValue, offset: UInt64(at + 1))
@@ -187,9 +196,10 @@ extension Node {
     /// The type bits, for a directory's listing.
     var type: UInt32 {
         switch self {
-        case .directory, .special(.directory): S_IFDIR
-        case .published(let entry): if case .symlink = entry.body { S_IFLNK } else { S_IFREG }
-        case .staged, .special: S_IFREG
+        case .directory: S_IFDIR
+        case .special(let special): special.isDirectory ? S_IFDIR : S_IFREG
+        case .published(let version): version.target != nil ? S_IFLNK : S_IFREG
+        case .staged: S_IFREG
         }
     }
 }

@@ -88,8 +88,14 @@ extension Tree {
     func settledFile(_ key: Key) async -> StagedFile? {
         guard let file = staged[key] else { return nil }
         guard file.isReleasing else { return file }
-        await file.untilOver()
+        await untilOver(file)
         return nil
+    }
+
+    /// Waits for a publication that is under way, which nobody waited for until now.
+    func untilOver(_ file: StagedFile) async {
+        cache.hurry()
+        await file.untilOver()
     }
 
     func removeDirectory(_ request: Request, parent: UInt64, name: String, reply: consuming Reply) {
@@ -101,7 +107,7 @@ extension Tree {
         }
         reply.later { [self] reply in
             do {
-                for (_, file) in staged.below(key.text) where file.isReleasing { await file.untilOver() }
+                for (_, file) in staged.below(key.text) where file.isReleasing { await untilOver(file) }
                 guard !staged.below(key.text).contains(where: { $0.file.isVisible }) else { throw Errno.notEmpty }
                 try await changing([key]) { try await cache.removeDirectory(key) }
                 reply.done()

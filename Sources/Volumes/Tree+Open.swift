@@ -72,15 +72,21 @@ extension Tree {
             switch node {
             case .directory: reply.error(.isDirectory)
             case .special: reply.error(.notPermitted)
-            case .published(let entry):
-                guard writes else { return answerOpened(try reader(of: entry, keepCache: true), reply) }
-                if staged[entry.key]?.isReleasing == true {
-                    return reply.later { await self.openLater(entry.key, flags, $0) }
+            case .published(let version):
+                guard writes else {
+                    return answerOpened(try reader(of: try entry(of: version), keepCache: true), reply)
                 }
-                answerOpened(writer(of: try stage(entry), flags), reply)
+                try openPublished(version.key, flags, request.pid, reply)
             case .staged(let file):
                 if let entry = file.published, !writes {
                     return answerOpened(try reader(of: entry, keepCache: false), reply)
+                }
+                // Found in the moment in which a writer's open was to come again: readers have the published version.
+                if !writes, file.isReplacement, let entry = try current(file.writer.key) {
+                    return answerOpened(try reader(of: entry, keepCache: false), reply)
+                }
+                if writes, reopenings.take(file, pid: request.pid) {
+                    return answerOpened(writer(of: file, flags), reply)
                 }
                 guard file.retain() else {
                     return reply.later { await self.openLater(file.writer.key, flags, $0) }
@@ -90,6 +96,56 @@ extension Tree {
         } catch {
             reply.error(error)
         }
+    }
+
+    /// An open of a published key for writing. It gets an inode of its own, so that what it writes moves no size that
+    /// readers of the version see (P3): the kernel is told to look the name up again, and finds that inode.
+    private func openPublished(
+        _ key: Key,
+        _ flags: Int32,
+        _ pid: Int32,
+        _ reply: consuming Reply
+    ) throws(Errno) {
+        if let file = reopenings.take(at: key, pid: pid) {
+            // It came without a look-up, by /proc/self/fd or a handle: then it shares the inode with its readers.
+            return answerOpened(writer(of: file, flags), reply)
+        }
+        let abandoned = reopenings.takeExpired()
+        if staged[key]?.isReleasing == true || !abandoned.isEmpty {
+            return reply.later { [self] reply in
+                for file in abandoned where file.release() { await publish(file) }
+                do {
+                    _ = await settledFile(key)
+                    try reopen(key, pid)
+                    reply.error(.stale)
+                } catch {
+                    reply.error(.from(error))
+                }
+            }
+        }
+        try reopen(key, pid)
+        reply.error(.stale)
+    }
+
+    private func reopen(_ key: Key, _ pid: Int32) throws(Errno) {
+        // Removed or made a directory meanwhile: that is what the look-up finds.
+        guard let entry = try current(key), entry.body != .directory else { return }
+        reopenings.begin(try stage(entry), at: key, pid: pid)
+    }
+
+    private func current(_ key: Key) throws(Errno) -> Entry? {
+        do {
+            return try cache.lookup(key)
+        } catch {
+            throw Errno(error)
+        }
+    }
+
+    /// The entry of a version with its bytes; ESTALE where there is a newer one, so that the name is looked up again.
+    private func entry(of version: PublishedVersion) throws(Errno) -> Entry {
+        guard version.isInCatalog else { return version.entry }
+        guard let entry = try current(version.key), entry.version == version.version else { throw .stale }
+        return entry
     }
 
     /// A writer that begins with a published version, shared with the handles that write the key already.
@@ -144,7 +200,10 @@ extension Tree {
 
     private func open(_ node: SpecialNode, _ writes: Bool, _ reply: consuming Reply) {
         switch node {
-        case .directory: reply.error(.isDirectory)
+        case .directory, .programs: reply.error(.isDirectory)
+        case .program:
+            guard !writes, let program else { return reply.error(.access) }
+            answerOpened(Opened(handle: handles.add(.program(program))), reply)
         case .hint: answerOpened(Opened(handle: handles.add(.hint(HintLines())), directIO: true), reply)
         case .status:
             guard !writes else { return reply.error(.access) }

@@ -13,8 +13,9 @@ import Objects
 ///
 /// - A published version is immutable, so its attributes and pages may be cached for ever; a new version is a new
 ///   inode, and the old name is invalidated before the publication is acknowledged.
-/// - A file being written is read and written with direct I/O on its staging file, and is published when its last
-///   handle is closed. Opening a published key for writing leaves its inode alone: its readers go on (P3).
+/// - A file being written has an inode of its own, is read and written with direct I/O on its staging file, and is
+///   published when its last handle is closed. Opening a published key for writing is answered ESTALE once, so that the
+///   kernel looks the name up again and finds that inode: the published one is left to its readers (P3).
 /// - The kernel holds a directory's lock while it creates, removes or renames in it, and wants that same lock to
 ///   invalidate a name. So what an operation of this mount itself changes is never invalidated: the kernel knows.
 final class Tree: Operations {
@@ -23,6 +24,9 @@ final class Tree: Operations {
     /// How long it may believe directories: one that is implied by its keys goes with the last of them, without a
     /// change of its own.
     static let directoryTimeout = 1.0
+    /// How long it may believe the attributes of a file being written: every change of them is a request of its own
+    /// to this mount, whose answer it takes over.
+    static let stagedTimeout = 1.0
 
     let configuration: VolumeConfiguration
     let cache: ObjectCache
@@ -31,14 +35,17 @@ final class Tree: Operations {
     let handles: HandleTable
     let logger: Logger
     let special: SpecialFiles
+    let program: ProgramFile?
+    let reopenings = Reopenings()
     private let invalidationsBox = NIOLockedValueBox<Invalidations?>(nil)
     /// Keys that operations of this mount are changing just now.
-    private let ownChanges = NIOLockedValueBox<[String: Int]>([:])
+    private let ownChanges = NIOLockedValueBox<[PathText: Int]>([:])
 
     init(configuration: VolumeConfiguration, cache: ObjectCache, special: SpecialFiles, logger: Logger) {
         self.configuration = configuration
         self.cache = cache
         self.special = special
+        program = special.program.flatMap { ProgramFile(path: $0) }
         self.logger = logger
         nodes = NodeTable(root: configuration.namespace)
         handles = HandleTable(countMax: configuration.openFilesMax)
@@ -73,12 +80,13 @@ final class Tree: Operations {
 
     /// Runs a change of this mount's own, whose keys need no invalidation.
     func changing<R>(_ keys: [Key], _ body: () async throws -> R) async rethrows -> R {
-        ownChanges.withLockedValue { for key in keys { $0[key.text, default: 0] += 1 } }
+        ownChanges.withLockedValue { for key in keys { $0[PathText(key.text), default: 0] += 1 } }
         defer {
             ownChanges.withLockedValue { changes in
                 for key in keys {
-                    let count = changes[key.text] ?? 1
-                    changes[key.text] = count > 1 ? count - 1 : nil
+                    let text = PathText(key.text)
+                    let count = changes[text] ?? 1
+                    changes[text] = count > 1 ? count - 1 : nil
                 }
             }
         }
@@ -89,7 +97,8 @@ final class Tree: Operations {
     func isOwnChange(_ key: Key) -> Bool {
         ownChanges.withLockedValue { changes in
             guard !changes.isEmpty else { return false }
-            return changes.keys.contains { key.text == $0 || key.text.hasPrefix($0 + "/") }
+            let text = PathText(key.text)
+            return changes[text] != nil || changes.keys.contains { text.isBelow($0.string) }
         }
     }
 
@@ -102,11 +111,10 @@ final class Tree: Operations {
             attributes.mode = S_IFDIR | UInt32(entry?.metadata.mode ?? 0o777)
             attributes.modified = entry?.metadata.modified ?? 0
             attributes.links = 2
-        case .published(let entry):
-            let isLink = if case .symlink = entry.body { true } else { false }
-            attributes.mode = isLink ? S_IFLNK | 0o777 : S_IFREG | UInt32(entry.metadata.mode)
-            attributes.size = entry.size
-            attributes.modified = entry.metadata.modified
+        case .published(let version):
+            attributes.mode = version.target != nil ? S_IFLNK | 0o777 : S_IFREG | UInt32(version.metadata.mode)
+            attributes.size = version.size
+            attributes.modified = version.metadata.modified
         case .staged(let file):
             let metadata = file.writer.metadata
             attributes.mode = S_IFREG | UInt32(metadata.mode)
@@ -115,7 +123,9 @@ final class Tree: Operations {
             attributes.links = file.isUnlinked ? 0 : 1
         case .special(let special):
             attributes.mode = special.mode
-            attributes.modified = cache.wallNanoseconds()
+            attributes.links = special.isDirectory ? 2 : 1
+            attributes.modified = special == .program ? program?.modified ?? 0 : cache.wallNanoseconds()
+            if special == .program { attributes.size = program?.size ?? 0 }
         }
         return attributes
     }
@@ -133,21 +143,24 @@ final class Tree: Operations {
                 entryTimeout: Tree.directoryTimeout,
                 attributesTimeout: Tree.directoryTimeout
             )
-        case .staged, .special:
+        case .staged:
+            return Found(attributes, entryTimeout: 0, attributesTimeout: Tree.stagedTimeout)
+        case .special:
             return Found(attributes, entryTimeout: 0, attributesTimeout: 0)
         }
     }
 
     /// A published entry as a node.
     func node(_ entry: Entry) -> Node {
-        entry.body == .directory ? .directory(text: entry.key.text) : .published(entry)
+        entry.body == .directory ? .directory(text: entry.key.text) : .published(PublishedVersion(entry))
     }
 }
 
 extension SpecialNode {
     var mode: UInt32 {
         switch self {
-        case .directory: S_IFDIR | 0o555
+        case .directory, .programs: S_IFDIR | 0o555
+        case .program: S_IFREG | 0o555
         case .hint: S_IFREG | 0o222
         case .status: S_IFREG | 0o444
         }

@@ -45,9 +45,12 @@ public final class Volume: Sendable {
     public func start() throws {
         let layout = VolumeLayout(configuration: configuration)
         try layout.prepare()
+        var options = SessionOptions()
+        // Jobs run as any user, and owners are squashed to one: any user of a volume may change any file in it.
+        options.defaultPermissions = false
         let session = try Session(
             mountPoint: configuration.mountPoint,
-            options: SessionOptions(),
+            options: options,
             operations: tree
         )
         try session.mount()
@@ -83,7 +86,7 @@ public final class Volume: Sendable {
                     file.writer.discard()
                     file.end(nil)
                 }
-            case .directory, .status, .hint: break
+            case .directory, .status, .hint, .program: break
             }
         }
         tree.invalidations = nil

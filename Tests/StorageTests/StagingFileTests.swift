@@ -62,6 +62,16 @@ import Testing
         let other = try crashed.open()
         #expect(try FileManager.default.contentsOfDirectory(atPath: other.directory + "/staging").isEmpty)
         file = nil
+        // Kept, empty, for the next one; gone with the store.
+        let kept = try FileManager.default.contentsOfDirectory(atPath: staging)
+        #expect(kept.count == 1)
+        let attributes = try FileManager.default.attributesOfItem(atPath: staging + "/" + kept[0])
+        #expect(attributes[.size] as? Int == 0)
+        let next = try StagingFileTests.make(store)
+        #expect(try StagingFileTests.contents(next).isEmpty)
+        #expect(try FileManager.default.contentsOfDirectory(atPath: staging) == kept)
+        next.close()
+        try store.close()
         #expect(try FileManager.default.contentsOfDirectory(atPath: staging).isEmpty)
     }
 

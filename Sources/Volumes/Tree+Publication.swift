@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Content
+import FUSE
+import Logging
+import Objects
+
+// What closing a file means: the last handle's release publishes what was written.
+
+extension Tree {
+    /// Comes once for each descriptor that is closed, with the file perhaps half written: the key settles.
+    func flush(_ request: Request, inode: UInt64, handle: UInt64, reply: consuming Reply) {
+        switch handles[handle] {
+        case .writer(let file, _):
+            // close(2) is the last call that can be told that an earlier write came to nothing.
+            if let failure = file.writer.failure { return reply.error(Errno(failure)) }
+            guard !file.isUnlinked, file.writer.isModified else { return reply.done() }
+            file.writer.settle()
+            guard !file.isVisible else { return reply.done() }
+            // The kernel believes in the published version under this name; whoever looks after close(2) must ask.
+            reply.later { [self] reply in
+                await invalidations?.invalidate(file.writer.key)
+                reply.done()
+            }
+        case .hint(let lines):
+            let keys = lines.take()
+            guard !keys.isEmpty else { return reply.done() }
+            reply.later { [self] reply in
+                do {
+                    try await special.hint(keys)
+                    reply.done()
+                } catch {
+                    reply.error(.from(error))
+                }
+            }
+        case .reader, .stagedReader, .status, .program, .directory, nil: reply.done()
+        }
+    }
+
+    /// Comes once for each open file, after its last descriptor and mapping: the last writer's publishes the key.
+    func release(_ request: Request, inode: UInt64, handle: UInt64, flags: Int32, reply: consuming Reply) {
+        switch handles.remove(handle) {
+        case .reader(let reader):
+            reader.close()
+            reply.done()
+        case .writer(let file, _), .stagedReader(let file):
+            guard file.release() else { return releaseHeld(file, reply) }
+            reply.later { [self] reply in
+                await publish(file)
+                reply.done()
+            }
+        case .status, .hint, .program, .directory, nil: reply.done()
+        }
+    }
+
+    /// Publishes what was written, or drops it where its name is gone.
+    func publish(_ file: StagedFile) async {
+        var entry: Entry?
+        if file.isUnlinked {
+            file.writer.discard()
+        } else {
+            do {
+                entry = try await publishNow(file)
+            } catch {
+                logger.error(
+                    "not published: what was written is lost",
+                    metadata: ["key": "\(file.writer.key)", "error": "\(error)"]
+                )
+            }
+        }
+        // Before anybody who waits for the publication looks the name up.
+        if let entry, entry.key.text.utf8.elementsEqual(file.writer.key.text.utf8) { adopt(file, as: entry) }
+        // The name may have changed while it was being published.
+        let key = file.writer.key
+        staged.remove(file, at: key)
+        file.end(entry)
+    }
+
+    /// The inode of a file that was written stays with what was published. No page of it may be cached that was read
+    /// while it was written: direct I/O leaves none, but a private mapping does.
+    private func adopt(_ file: StagedFile, as entry: Entry) {
+        if file.wasRead.load(ordering: .relaxed), let inode = nodes.inode(of: file) {
+            invalidations?.forgetPages(of: inode)
+        }
+        nodes.adopt(file, as: entry)
+    }
+
+    /// A writer closed a file that others have. Where one of them is an open that has not come again since it was told
+    /// to, its caller may be dead: then this is the last one after all.
+    private func releaseHeld(_ file: StagedFile, _ reply: consuming Reply) {
+        guard let deadline = reopenings.deadline(of: file) else { return reply.done() }
+        reply.later { [self] reply in
+            try? await Task.sleep(until: deadline, clock: .continuous)
+            for abandoned in reopenings.takeExpired() where abandoned.release() { await publish(abandoned) }
+            reply.done()
+        }
+    }
+
+    /// Waits for the publications that are under way, up to a limit.
+    func untilPublished(limit: Duration) async {
+        let files = staged.releasing
+        async let _: Void = {
+            guard (try? await Task.sleep(for: limit)) != nil else { return }
+            for file in files { file.end(nil) }
+        }()
+        for file in files { await file.untilOver() }
+    }
+
+    /// The kernel believes the name of a new file for no time at all, so it needs no word of it; and who renames the
+    /// file holds the directory's lock while it waits for this.
+    private func publishNow(_ file: StagedFile) async throws -> Entry? {
+        // close(2) does not wait for this; who looks the name up does, and then hurries it.
+        guard file.isVisible else { return try await file.writer.publish(patient: true) }
+        return try await changing([file.writer.key]) { try await file.writer.publish(patient: true) }
+    }
+
+    func sync(_ request: Request, inode: UInt64, handle: UInt64, dataOnly: Bool, reply: consuming Reply) {
+        guard case .writer(let file, _) = handles[handle] else { return reply.done() }
+        reply.later { reply in
+            do {
+                try await file.writer.sync()
+                reply.done()
+            } catch {
+                reply.error(.from(error))
+            }
+        }
+    }
+}
