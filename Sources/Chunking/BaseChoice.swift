@@ -17,6 +17,8 @@ public struct BaseChoice: Sendable {
     private let bases: [BaseObject]
     /// Super-feature and its number, in order, with the chunk that has it.
     private let features: [Feature]
+    /// The wanted chunks themselves, as a base with the number after the last: what crosses first is a base for the rest.
+    private let targets: [(chunk: ChunkReference, sketch: ChunkSketch?)]
 
     private struct Feature: Sendable {
         let key: UInt64
@@ -24,16 +26,22 @@ public struct BaseChoice: Sendable {
         let position: UInt32
     }
 
-    public init(bases: [BaseObject]) {
+    /// - Parameter targets: the wanted chunks in the order in which they cross, where they may be bases of later ones.
+    public init(bases: [BaseObject], targets: [(chunk: ChunkReference, sketch: ChunkSketch?)] = []) {
         self.bases = bases
+        self.targets = targets
         var features: [Feature] = []
-        for (number, base) in bases.enumerated() {
-            for (position, sketch) in base.sketches {
-                for (i, value) in sketch.features.enumerated() {
-                    let key = UInt64(i) << 32 | UInt64(value)
-                    features.append(Feature(key: key, base: UInt32(number), position: UInt32(position)))
-                }
+        func add(_ base: Int, _ position: Int, _ sketch: ChunkSketch) {
+            for (i, value) in sketch.features.enumerated() {
+                let key = UInt64(i) << 32 | UInt64(value)
+                features.append(Feature(key: key, base: UInt32(base), position: UInt32(position)))
             }
+        }
+        for (number, base) in bases.enumerated() {
+            for (position, sketch) in base.sketches { add(number, position, sketch) }
+        }
+        for (number, target) in targets.enumerated() {
+            if let sketch = target.sketch { add(bases.count, number, sketch) }
         }
         self.features = features.sorted { ($0.key, $0.base, $0.position) < ($1.key, $1.base, $1.position) }
     }
@@ -56,26 +64,30 @@ public struct BaseChoice: Sendable {
     }
 
     /// The chunk's bases, the best first; at most ``baseCountMax``, none where nothing resembles it.
-    public func bases(of target: Target, outline: Outline?) -> [BasePosition] {
+    ///
+    /// - Parameters:
+    ///   - outline: of the wanted object.
+    ///   - crossed: how many of the wanted chunks have crossed before, and may be bases.
+    public func bases(of target: Target, outline: Outline?, crossed: Int = 0) -> [BasePosition] {
         var chosen: [BasePosition] = []
         func choose(_ position: BasePosition) {
             if chosen.count < BaseChoice.baseCountMax, !chosen.contains(position) { chosen.append(position) }
         }
-        if let similar = similar(to: target) { choose(similar) }
+        if let similar = similar(to: target, crossed) { choose(similar) }
         if let outline { for position in samePath(as: target, outline) { choose(position) } }
         if isChanged(at: target.expected) { choose(target.expected) }
         return chosen
     }
 
     /// The chunk with the most super-features in common; among equals the one nearest to where it is expected.
-    private func similar(to target: Target) -> BasePosition? {
+    private func similar(to target: Target, _ crossed: Int) -> BasePosition? {
         guard let sketch = target.sketch else { return nil }
         var best: BasePosition?
         var most = (matches: 0, nearness: Int.min)
         for (i, value) in sketch.features.enumerated() {
             for feature in candidates(UInt64(i) << 32 | UInt64(value)) {
                 let position = BasePosition(base: Int(feature.base), position: Int(feature.position))
-                guard let other = bases[position.base].sketches[position.position] else { continue }
+                guard let other = self.sketch(at: position, crossed) else { continue }
                 let rank = (matches: sketch.matchCount(other), nearness: -distance(of: position, to: target))
                 if rank > most { (best, most) = (position, rank) }
             }
@@ -83,8 +95,16 @@ public struct BaseChoice: Sendable {
         return best
     }
 
+    private func sketch(at position: BasePosition, _ crossed: Int) -> ChunkSketch? {
+        if position.base < bases.count { return bases[position.base].sketches[position.position] }
+        return position.position < crossed ? targets[position.position].sketch : nil
+    }
+
     private func distance(of position: BasePosition, to target: Target) -> Int {
-        let length = Int(bases[position.base].sequence.chunks[position.position].length)
+        let chunk =
+            position.base < bases.count
+            ? bases[position.base].sequence.chunks[position.position] : targets[position.position].chunk
+        let length = Int(chunk.length)
         let step = position.base == target.expected.base ? abs(position.position - target.expected.position) : 1 << 20
         return abs(length - Int(target.chunk.length)) + step
     }

@@ -61,4 +61,9 @@ public struct TargetRun: Sendable {
         self.isWanted = isWanted
         self.sketches = sketches
     }
+
+    /// The wanted chunks in order.
+    var wanted: [(chunk: ChunkReference, sketch: ChunkSketch?)] {
+        chunks.indices.filter { isWanted[$0] }.map { (chunks[$0], sketches[$0]) }
+    }
 }

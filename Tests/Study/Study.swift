@@ -16,7 +16,7 @@ struct Study {
     /// Header of a batch beside the names of its bases: counts and length.
     private static let batchByteCount = 8
 
-    init(old: MappedObject, new: MappedObject, level fixedLevel: Int32?) throws {
+    init(old: MappedObject, new: MappedObject, level fixedLevel: Int32?, usesTargets: Bool) throws {
         let known = Set(old.sequence.chunks.map(\.digest))
         let oldBlocks = Set(old.manifest.blocks.map(\.digest))
 
@@ -81,7 +81,9 @@ struct Study {
         let outline = try new.isZip ? Outline(size: UInt64(new.bytes.count), read: new.read) : scan.finish()
         let sketchSeconds = threadSeconds() - begin
         begin = threadSeconds()
-        let plan = DeltaPlan(runs: runs, outline: outline, bases: [base])
+        let plan = DeltaPlan(
+            runs: runs, outline: outline, bases: [base], usesTargets: usesTargets
+        )
         let planSeconds = threadSeconds() - begin
         begin = threadSeconds()
         var effort = EncodingEffort(
@@ -116,7 +118,7 @@ struct Study {
             let result = DeltaPlan.decode(
                 frame, bases: plan.baseChunks(of: batch), rawByteCount: plan.rawByteCount(of: batch)
             ) { chunk, buffer in
-                if let bytes = old.chunk(chunk.digest) { buffer.copyMemory(from: bytes) }
+                if let bytes = old.chunk(chunk.digest) ?? new.chunk(chunk.digest) { buffer.copyMemory(from: bytes) }
             }
             var at = 0
             let raw = try result.get()
