@@ -78,7 +78,8 @@ let package = Package(
             ]
         ),
         module("FUSE", ["CFuse", concurrencyHelpers]),
-        module("Volumes", ["Content", "Objects", "FUSE", concurrencyHelpers, logging, metrics]),
+        module(
+            "Volumes", ["Content", "Objects", "FUSE", concurrencyHelpers, logging, metrics], exclude: ["SEMANTICS.md"]),
         module(
             "Control",
             [
@@ -140,7 +141,7 @@ let package = Package(
         ),
         tests("ObjectsTests", ["Content", "Chunking", "Storage", "Peers", "Objects", "ProcessSupport", "TestSupport"]),
         tests("FUSETests", ["FUSE", "FUSESupport", "ProcessSupport", concurrencyHelpers]),
-        tests("VolumesTests", ["Content", "Objects", "Volumes", "ProcessSupport", "TestSupport", logging]),
+        tests("VolumesTests", ["Content", "Peers", "Objects", "Volumes", "ProcessSupport", "TestSupport", logging]),
         tests(
             "ControlTests",
             ["Content", "Storage", "Peers", "Objects", "Control", concurrencyHelpers, logging, nioCore, lifecycle]),

@@ -81,7 +81,7 @@ public struct Key: Hashable, Sendable {
             default: false
             }
         }
-        guard allowed, !namespace.isEmpty, namespace.utf8.count <= 63, !namespace.hasPrefix(".") else {
+        guard allowed, !namespace.isEmpty, namespace.utf8.count <= 63, namespace.utf8.first != UInt8(ascii: ".") else {
             throw ContentError(
                 .invalidKey,
                 "a namespace has 1 to 63 letters, digits, '.', '_' or '-' and no leading dot: \(excerpt(namespace))"
@@ -113,7 +113,38 @@ public struct Key: Hashable, Sendable {
     }
 }
 
+// By bytes, as SQLite and file systems compare: two spellings of one letter (NFC and NFD) are two names, and a String
+// would take them for one.
 extension Key: Comparable, CustomStringConvertible {
-    public static func < (a: Key, b: Key) -> Bool { a.text < b.text }
+    public static func == (a: Key, b: Key) -> Bool { a.text.hasSameBytes(as: b.text) }
+
+    public func hash(into hasher: inout Hasher) {
+        var text = text
+        text.withUTF8 { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
+    }
+
+    public static func < (a: Key, b: Key) -> Bool { a.text.utf8.lexicographicallyPrecedes(b.text.utf8) }
     public var description: String { text }
+
+    /// This key, which is `from` or lies below it, where `from` is renamed to `to`.
+    ///
+    /// - Throws: ``ContentError`` `keyTooLong`.
+    public func moved(from: Key, to: Key) throws(ContentError) -> Key {
+        let rest = text.utf8.dropFirst(from.text.utf8.count)
+        return try Key(to.text + String(Substring(rest)))
+    }
+
+    /// Whether the key lies below a directory's text (`namespace`, `namespace/dir…`).
+    public func isBelow(_ directory: some StringProtocol) -> Bool {
+        let count = directory.utf8.count
+        guard text.utf8.count > count, text.utf8.starts(with: directory.utf8) else { return false }
+        return text.utf8[text.utf8.index(text.startIndex, offsetBy: count)] == UInt8(ascii: "/")
+    }
+}
+
+extension StringProtocol {
+    /// Whether two texts are the same bytes; `==` also says so of texts that only look the same.
+    public func hasSameBytes(as other: some StringProtocol) -> Bool {
+        utf8.count == other.utf8.count && utf8.elementsEqual(other.utf8)
+    }
 }

@@ -3,8 +3,8 @@
 import Content
 import FUSE
 import Glibc
-import Logging
 import Objects
+import Synchronization
 
 extension Tree {
     func read(

@@ -78,7 +78,7 @@ extension Tree {
         reply.error(isReadOnly || own ? refusal(of: name) : absence(of: name))
     }
 
-    /// `cp -a`, `tar --xattrs` and `rsync -X` go on after ENOTSUP; the mount's own attributes are nobody's to set.
+    /// `cp -a` and `tar --xattrs` go on after ENOTSUP; the mount's own attributes are nobody's to set.
     private func refusal(of name: String) -> Errno {
         if isReadOnly { return .readOnly }
         return OwnAttribute(rawValue: name) == nil ? .notSupported : .notPermitted

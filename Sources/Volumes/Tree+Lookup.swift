@@ -8,6 +8,7 @@ import Objects
 extension Tree {
     func lookup(_ request: Request, parent: UInt64, name: String, reply: consuming Reply) {
         if let special = specialChild(parent, name) { return answer(found(.special(special)), reply) }
+        if case .special = nodes.node(parent) { return reply.error(.notFound) }
         do {
             let key = try key(parent, name)
             if let file = reopenings.file(at: key, pid: request.pid) { return answer(found(.staged(file)), reply) }

@@ -184,7 +184,7 @@ extension Tree {
         guard isDirectory else { return }
         nodes.moveDirectories(from: from.text, to: to.text)
         for (key, file) in below {
-            let moved = try Key(to.text + key.text.dropFirst(from.text.count))
+            let moved = try Key(PathText(key.text).moved(from: from.text, to: to.text))
             _ = staged.move(file, from: key, to: moved)
             file.writer.rename(to: moved)
         }

@@ -53,7 +53,9 @@ extension Tree {
             if let entry = try await cache.waitForEntry(key) {
                 guard flags & O_EXCL == 0 else { throw Errno.exists }
                 let file = try stage(entry)
-                return answerCreated(found(.published(entry)), writer(of: file, flags), reply)
+                // The kernel takes what it asked to create for empty, and truncates nothing itself.
+                if flags & O_TRUNC != 0 { try await file.writer.truncate(to: 0) }
+                return answerCreated(found(.staged(file)), writer(of: file, flags), reply)
             }
             let file = try stage(key, mode)
             answerCreated(found(.staged(file)), writer(of: file, flags), reply)
@@ -76,7 +78,7 @@ extension Tree {
                 guard writes else {
                     return answerOpened(try reader(of: try entry(of: version), keepCache: true), reply)
                 }
-                try openPublished(version.key, flags, request.pid, reply)
+                openPublished(version.key, flags, request.pid, reply)
             case .staged(let file):
                 if let entry = file.published, !writes {
                     return answerOpened(try reader(of: entry, keepCache: false), reply)
@@ -100,37 +102,32 @@ extension Tree {
 
     /// An open of a published key for writing. It gets an inode of its own, so that what it writes moves no size that
     /// readers of the version see (P3): the kernel is told to look the name up again, and finds that inode.
-    private func openPublished(
-        _ key: Key,
-        _ flags: Int32,
-        _ pid: Int32,
-        _ reply: consuming Reply
-    ) throws(Errno) {
+    private func openPublished(_ key: Key, _ flags: Int32, _ pid: Int32, _ reply: consuming Reply) {
         if let file = reopenings.take(at: key, pid: pid) {
             // It came without a look-up, by /proc/self/fd or a handle: then it shares the inode with its readers.
             return answerOpened(writer(of: file, flags), reply)
         }
         let abandoned = reopenings.takeExpired()
-        if staged[key]?.isReleasing == true || !abandoned.isEmpty {
-            return reply.later { [self] reply in
-                for file in abandoned where file.release() { await publish(file) }
-                do {
-                    _ = await settledFile(key)
-                    try reopen(key, pid)
-                    reply.error(.stale)
-                } catch {
-                    reply.error(.from(error))
-                }
-            }
+        guard staged[key]?.isReleasing == true || !abandoned.isEmpty else {
+            return reply.error(reopen(key, pid))
         }
-        try reopen(key, pid)
-        reply.error(.stale)
+        reply.later { [self] reply in
+            for file in abandoned where file.release() { await publish(file) }
+            _ = await settledFile(key)
+            reply.error(reopen(key, pid))
+        }
     }
 
-    private func reopen(_ key: Key, _ pid: Int32) throws(Errno) {
-        // Removed or made a directory meanwhile: that is what the look-up finds.
-        guard let entry = try current(key), entry.body != .directory else { return }
-        reopenings.begin(try stage(entry), at: key, pid: pid)
+    /// Prepares for the look-up that the caller is sent to do, by ESTALE.
+    private func reopen(_ key: Key, _ pid: Int32) -> Errno {
+        do {
+            // Removed or made a directory meanwhile: that is what the look-up finds.
+            guard let entry = try current(key), entry.body != .directory else { return .stale }
+            reopenings.begin(try stage(entry), at: key, pid: pid)
+            return .stale
+        } catch {
+            return error
+        }
     }
 
     private func current(_ key: Key) throws(Errno) -> Entry? {

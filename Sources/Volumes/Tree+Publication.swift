@@ -4,6 +4,7 @@ import Content
 import FUSE
 import Logging
 import Objects
+import Synchronization
 
 // What closing a file means: the last handle's release publishes what was written.
 

@@ -17,7 +17,7 @@ final class RunningAgent: Sendable {
     var socket: String { root + "/run/ci/agent.sock" }
     var configuration: String { root + "/agent.yaml" }
 
-    init() throws {
+    init(volumes: [String] = ["ci"]) throws {
         root = NSTemporaryDirectory() + "larder-agent-" + UUID().uuidString
         try FileManager.default.createDirectory(atPath: root + "/run", withIntermediateDirectories: true)
         let text = """
@@ -25,7 +25,7 @@ final class RunningAgent: Sendable {
             name: one
             store: {path: \(root)/store, quota: 2GiB, freeFraction: 1%}
             listen: "127.0.0.1:\(try freePort())"
-            volumes: [{name: ci, path: \(root)/run/ci}]
+            volumes: [\(volumes.map { "{name: \($0), path: \(root)/run/\($0)}" }.joined(separator: ", "))]
             control: \(root)/run/agent.sock
             telemetry: {listen: "127.0.0.1:\(try freePort())"}
             log: {level: warning, format: text}
@@ -57,7 +57,8 @@ final class RunningAgent: Sendable {
     /// Takes away agents that still run, mounts and files.
     func remove() {
         for agent in started.all { agent.killGroup() }
-        for path in [mount, root + "/run/ci"] {
+        let volumes = (try? FileManager.default.contentsOfDirectory(atPath: root + "/run")) ?? []
+        for path in volumes.flatMap({ [root + "/run/\($0)/mnt", root + "/run/\($0)"] }) {
             while umount2(path, Int32(MNT_DETACH)) == 0 {}
         }
         try? FileManager.default.removeItem(atPath: root)

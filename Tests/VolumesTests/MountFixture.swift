@@ -19,13 +19,15 @@ struct MountFixture: Sendable {
     static func run(
         quota: UInt64? = 2 << 30,
         access: VolumeConfiguration.Access = .readWrite,
+        program: String? = nil,
         _ body: @escaping @Sendable (MountFixture) async throws -> Void
     ) async throws {
         try await AgentFixture.run(quota: quota) { agent in
             let root = agent.directory + "-run"
             let configuration = VolumeConfiguration(name: "ci", namespace: "ci", path: root, access: access)
             let hints = HintBox()
-            let special = SpecialFiles(status: { Array("serving\n".utf8) }, hint: { hints.append($0) })
+            let special = SpecialFiles(
+                program: program, status: { Array("serving\n".utf8) }, hint: { hints.append($0) })
             var logger = Logger(label: "test")
             logger.logLevel = .critical
             let volume = Volume(configuration: configuration, cache: agent.cache, special: special, logger: logger)

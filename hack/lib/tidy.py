@@ -43,6 +43,9 @@ IMPORT = re.compile(
 )
 SPDX = "SPDX-License-Identifier: Apache-2.0"
 VAGUE = re.compile(r"(Manager|Helper|Helpers|Util|Utils|Utilities|Common|Impl)(\+\w+)?\.swift$")
+SEMANTICS = "Sources/Volumes/SEMANTICS.md"
+SENTENCE = re.compile(r"^- \*\*(S\d+)\*\*", re.MULTILINE)
+PROVEN = re.compile(r'@Test\(\s*"((?:[SP]\d+, )*[SP]\d+):')
 LEFT_OVER = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
 COMMENTED = (".swift", ".sh", ".py", ".yaml", ".yml", ".toml", ".h")
 
@@ -97,8 +100,22 @@ def swift(name, lines):
                 yield f"{name}:{number}: unchecked, without a line that says why it is safe (// Safety: …)"
 
 
+def sentences(said, proven):
+    """Every sentence of SEMANTICS.md has a test that bears its number, and every number that a test bears a sentence."""
+    for number in sorted(said - proven, key=lambda number: int(number[1:])):
+        yield f"{SEMANTICS}: no test is named for {number}"
+    for number in sorted(proven - said, key=lambda number: int(number[1:])):
+        yield f"{SEMANTICS}: a test is named for {number}, which is not there"
+
+
 def check(root):
+    said, proven = set(), set()
     for name, lines in files(root):
+        text = "\n".join(lines)
+        if name == SEMANTICS:
+            said.update(SENTENCE.findall(text))
+        if name.startswith("Tests/") and name.endswith(".swift"):
+            proven.update(n for found in PROVEN.findall(text) for n in found.split(", ") if n.startswith("S"))
         first = lines[1] if lines[0].startswith("#!") and len(lines) > 1 else lines[0]
         script = lines[0].startswith("#!")
         # A manifest's tools line has to be its first.
@@ -114,6 +131,7 @@ def check(root):
             for number, line in enumerate(lines, 1):
                 if LEFT_OVER.search(line):
                     yield f"{name}:{number}: {LEFT_OVER.search(line).group()}: do it or leave it"
+    yield from sentences(said, proven)
 
 
 if __name__ == "__main__":
