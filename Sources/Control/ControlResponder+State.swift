@@ -61,7 +61,9 @@ extension ControlResponder {
 
     /// The pinned keys that the socket may see.
     func pins() throws -> PinsMessage {
-        let keys = try cache.status().pins.filter { key in scope.namespace.map { $0 == key.namespace } ?? true }
+        let keys = try cache.status().pins.filter { key in
+            scope.namespace.map { $0.hasSameBytes(as: key.namespace) } ?? true
+        }
         return PinsMessage(keys: keys.map(\.text).sorted())
     }
 

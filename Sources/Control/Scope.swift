@@ -19,7 +19,7 @@ public struct Scope: Hashable, Sendable {
 
     /// - Throws: ``ControlError`` `forbidden` where a key is outside.
     func checkReading(_ namespace: some StringProtocol) throws(ControlError) {
-        guard let own = self.namespace, own != namespace else { return }
+        guard let own = self.namespace, !own.hasSameBytes(as: namespace) else { return }
         throw ControlError(.forbidden, "this socket serves namespace '\(own)' and not '\(namespace)'")
     }
 

@@ -81,7 +81,7 @@ public struct Timestamp: Hashable, Comparable, Sendable {
 extension Timestamp: CustomStringConvertible {
     /// `2026-03-01T12:00:00.123Z`: milliseconds always, so that lines sort as texts.
     public var description: String {
-        let milliseconds = nanoseconds >= 0 ? nanoseconds / 1_000_000 : -((-nanoseconds + 999_999) / 1_000_000)
+        let milliseconds = nanoseconds / 1_000_000 - (nanoseconds % 1_000_000 < 0 ? 1 : 0)
         let days = (milliseconds >= 0 ? milliseconds : milliseconds - 86_399_999) / 86_400_000
         let rest = milliseconds - days * 86_400_000
         let (year, month, day) = Timestamp.date(ofDays: days)

@@ -167,7 +167,7 @@ extension ObjectCache {
         exclusive: Bool = false
     ) async throws(ObjectError) -> [(old: Entry, new: Entry)] {
         guard from != to else { return [] }
-        guard !to.text.hasPrefix(from.text + "/") else {
+        guard !to.isBelow(from.text) else {
             throw ObjectError(.unsupported, "\(from) can't be moved below itself")
         }
         try checkParents(of: to)
@@ -179,7 +179,7 @@ extension ObjectCache {
         var pairs: [(old: Entry, new: Entry)] = []
         for old in moved {
             do {
-                let key = try Key(to.text + old.key.text.dropFirst(from.text.count))
+                let key = try old.key.moved(from: from, to: to)
                 let new = Entry(key: key, version: directory.nextVersion(), body: old.body, metadata: old.metadata)
                 changes += self.changes(to: new)
                 changes.append(tombstone(old))

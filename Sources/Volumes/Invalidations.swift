@@ -24,7 +24,9 @@ final class Invalidations: Sendable {
     }
 
     func invalidate(_ entries: [Entry]) async {
-        let keys = entries.map(\.key).filter { $0.namespace == tree.configuration.namespace && !tree.isOwnChange($0) }
+        let keys = entries.map(\.key).filter {
+            $0.namespace.hasSameBytes(as: tree.configuration.namespace) && !tree.isOwnChange($0)
+        }
         await invalidate(keys.compactMap(name))
     }
 

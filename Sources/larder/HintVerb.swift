@@ -62,7 +62,7 @@ struct HintVerb: AsyncParsableCommand {
     /// Seconds from now until a time, given as one or as a duration; 0 for one that is over.
     static func seconds(until text: String) throws -> Double {
         if let time = Timestamp(parsing: text) {
-            return max(0, Double(time.nanoseconds - Timestamp.now.nanoseconds) / 1e9)
+            return max(0, (Double(time.nanoseconds) - Double(Timestamp.now.nanoseconds)) / 1e9)
         }
         return try Duration(parsing: text) / .seconds(1)
     }

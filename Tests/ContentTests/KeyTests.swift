@@ -62,4 +62,19 @@ import Testing
         #expect((try? Key.check(namespace: String(repeating: "n", count: 63))) != nil)
         #expect((try? Key.check(namespace: String(repeating: "n", count: 64))) == nil)
     }
+
+    @Test func spellingsOfOneLetterAreTwoKeys() throws {
+        let (composed, decomposed) = (try Key("ci/caf\u{e9}/x"), try Key("ci/cafe\u{301}/x"))
+        #expect(composed != decomposed && (composed < decomposed) != (decomposed < composed))
+        #expect(Set([composed, decomposed]).count == 2)
+        #expect(composed.isBelow("ci/caf\u{e9}") && !composed.isBelow("ci/cafe\u{301}"))
+    }
+
+    @Test func keysMoveWithTheirDirectory() throws {
+        let (from, to) = (try Key("ci/d"), try Key("ci/elsewhere/e"))
+        #expect(try Key("ci/d/\u{301}x/y").moved(from: from, to: to) == Key("ci/elsewhere/e/\u{301}x/y"))
+        #expect(try from.moved(from: from, to: to) == to)
+        let beside = try Key("ci/dd")
+        #expect(!from.isBelow("ci/d") && !beside.isBelow("ci/d") && from.isBelow("ci"))
+    }
 }

@@ -41,4 +41,10 @@ struct TimestampTests {
             #expect(Timestamp(parsing: stamp.description) == stamp, "\(milliseconds)")
         }
     }
+
+    @Test("are told whatever a file's time is", arguments: [Int64.min, .min + 1, -1, 0, .max])
+    func extremes(nanoseconds: Int64) {
+        let text = Timestamp(nanoseconds: nanoseconds).description
+        #expect(text.hasSuffix("Z") && (nanoseconds != .min || text.hasPrefix("1677-09-21T00:12:43.145")))
+    }
 }

@@ -204,4 +204,35 @@ struct MountTests {
             #expect(mount.hints.all == ["app/1.tar", "ci/app/2.tar"])
         }
     }
+
+    @Test("Two spellings of one letter are two names, as on any file system of Linux")
+    func spellings() async throws {
+        try await MountFixture.run { mount in
+            let run = try await mount.sh(
+                """
+                a=$'caf\\u00e9'; b=$'cafe\\u0301'
+                mkdir $a $b; echo one > $a/x; echo two > $b/x; echo three > $a.txt; echo four > $b.txt
+                cat $a/x $b/x $a.txt $b.txt; ls | wc -l; mv $a moved; cat moved/x $b/x; rm $b.txt; cat $a.txt; ls $b.txt
+                """
+            )
+            #expect(run.output.hasPrefix("one\ntwo\nthree\nfour\n4\none\ntwo\nthree\n"), "\(run.output)")
+            #expect(run.code != 0)
+        }
+    }
+
+    @Test("A file's time may be as old or as far as a file system keeps")
+    func extremeTimes() async throws {
+        try await MountFixture.run { mount in
+            let run = try await mount.sh(
+                """
+                for time in 1066-10-14 1677-01-01 1969-12-31 2400-01-01 9999-12-31; do
+                    echo > $time && touch -d "$time 12:00 UTC" $time && stat -c %n $time || echo failed
+                done
+                touch -d "1969-12-31 12:00 UTC" old; stat -c %Y old
+                """
+            )
+            #expect(
+                run.output == "1066-10-14\n1677-01-01\n1969-12-31\n2400-01-01\n9999-12-31\n-43200\n", "\(run.output)")
+        }
+    }
 }
