@@ -23,8 +23,10 @@ import Testing
         files.add("file")
         try await mounted(files) { session, path in
             let file = await onThread { open(path + "/file", O_RDONLY | O_CLOEXEC) }
-            // An open file makes it busy, but MNT_FORCE has cut the connection before that is looked at.
-            #expect(await onThread { errnoNegated(Int(umount2(path, Int32(MNT_FORCE)))) } == -Int(EBUSY))
+            // An open file makes it busy, but MNT_FORCE has cut the connection before that is looked at; the session may
+            // even have detached the mount by then.
+            let code = await onThread { errnoNegated(Int(umount2(path, Int32(MNT_FORCE)))) }
+            #expect([-Int(EBUSY), -Int(EINVAL)].contains(code))
             await session.waitUntilEnded()
             #expect(MountTable.entries(at: path).isEmpty)
             close(file)
