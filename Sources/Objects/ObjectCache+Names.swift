@@ -17,6 +17,17 @@ extension ObjectCache {
         }
     }
 
+    /// What a key names now, and whether it is a directory, made or implied by keys below it; one read of the catalog.
+    public func find(_ key: Key) throws(ObjectError) -> (entry: Entry?, isDirectory: Bool) {
+        do {
+            let (entry, isImplied) = try store.catalog.find(key)
+            guard let entry, !entry.isTombstone else { return (nil, isImplied) }
+            return (entry, entry.body == .directory)
+        } catch {
+            throw ObjectError(error)
+        }
+    }
+
     /// Whether a text (`namespace`, `namespace/dir…`) names a directory, made or implied by keys below it.
     public func isDirectory(_ text: String) throws(ObjectError) -> Bool {
         do {
@@ -206,6 +217,20 @@ extension ObjectCache {
 }
 
 extension ObjectCache {
+    /// Refuses a new object where a directory is, or below an object.
+    func checkPlace(of key: Key) throws(ObjectError) {
+        let place: (parent: Entry?, isDirectory: Bool)
+        do {
+            place = try store.catalog.place(of: key)
+        } catch {
+            throw ObjectError(error)
+        }
+        if place.isDirectory { throw ObjectError(.isDirectory, "\(key) is a directory") }
+        // The usual case: made by mkdir. Else it is implied, or the root, and an object may stand further up.
+        guard place.parent?.body != .directory else { return }
+        try checkParents(of: key)
+    }
+
     /// Refuses a key that lies below an object.
     public func checkParents(of key: Key) throws(ObjectError) {
         var text = String(key.parent)

@@ -174,8 +174,7 @@ public final class ObjectCache: Service {
         base: ObjectReader? = nil
     ) throws(ObjectError) -> ObjectWriter {
         try checkEntryLimit()
-        try checkParents(of: key)
-        if try isDirectory(key.text) { throw ObjectError(.isDirectory, "\(key) is a directory") }
+        try checkPlace(of: key)
         do {
             return try ObjectWriter(key: key, metadata: metadata, base: base, cache: self)
         } catch {

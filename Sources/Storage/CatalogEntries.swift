@@ -98,6 +98,30 @@ extension Catalog {
         }
     }
 
+    /// What a key names, tombstones included, and whether keys below it make it a directory: one read.
+    public func find(_ key: Key) throws(StorageError) -> (entry: Entry?, isImplied: Bool) {
+        try read("look up \(key)") { db in
+            let entry = try Catalog.entry(key.text, in: db)
+            if let entry, !entry.isTombstone { return (entry, false) }
+            return (entry, try Catalog.isImplied(key, in: db))
+        }
+    }
+
+    /// What stands in the way of a new key: the entry of the directory that it lies in, where that has one, and its own
+    /// being a directory. One read.
+    public func place(of key: Key) throws(StorageError) -> (parent: Entry?, isDirectory: Bool) {
+        try read("look for a place for \(key)") { db in
+            let parent = try Catalog.entry(String(key.parent), in: db)
+            if try Catalog.isImplied(key, in: db) { return (parent, true) }
+            return (parent, try Catalog.entry(key.text, in: db)?.body == .directory)
+        }
+    }
+
+    private static func isImplied(_ key: Key, in db: Database) throws -> Bool {
+        let statement = try db.cachedStatement(sql: "SELECT 1 FROM directories WHERE parent = ? AND name = ?")
+        return try Int.fetchOne(statement, arguments: [String(key.parent), String(key.name)]) != nil
+    }
+
     /// Live entries whose key begins with a text, in the order of their keys' bytes.
     public func list(prefix: String, after: Key?, limit: Int) throws(StorageError) -> [Entry] {
         try read("list \(prefix)") { db in

@@ -8,8 +8,9 @@ import NIOConcurrencyHelpers
 ///
 /// Each holds one of its file's handles until the open comes again, or for ``ageMax``: its caller was killed.
 final class Reopenings: Sendable {
-    /// Between the answer and the second open lie microseconds.
-    static let ageMax = Duration.seconds(1)
+    /// Between the answer and the second open lie microseconds, or somebody else's look-up of the same name, which the
+    /// kernel lets both wait for: that may wait for a publication or an announced key.
+    static let ageMax = Duration.seconds(15)
 
     private struct Pending {
         let key: Key

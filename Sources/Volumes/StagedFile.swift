@@ -9,6 +9,8 @@ import Synchronization
 final class StagedFile: Sendable {
     private struct State {
         var handles = 0
+        /// Those that were flushed and not used since: each may be closing.
+        var closing: Set<UInt64> = []
         /// The key leads here: it was created here, or this was renamed onto it. Otherwise a published version does.
         var isVisible: Bool
         /// The name is gone: what was written is dropped at the last close.
@@ -23,6 +25,8 @@ final class StagedFile: Sendable {
     let writer: ObjectWriter
     /// Somebody read it back, perhaps by way of a private mapping: the kernel may hold pages of it.
     let wasRead = Atomic(false)
+    /// Some handle is closing: a write asks for no lock otherwise.
+    private let hasClosing = Atomic(false)
     private let state: NIOLockedValueBox<State>
 
     init(writer: ObjectWriter, isVisible: Bool) {
@@ -47,9 +51,29 @@ final class StagedFile: Sendable {
         }
     }
 
-    /// One handle less. Returns true for the last one: the caller publishes or discards, then calls ``end(_:)``.
-    func release() -> Bool {
+    /// A descriptor of a handle was closed. Returns true where all handles may be closing by now, so that a publication
+    /// may follow; as long as one is in use, none does.
+    func flush(_ handle: UInt64) -> Bool {
         state.withLockedValue { state in
+            state.closing.insert(handle)
+            hasClosing.store(true, ordering: .relaxed)
+            return state.closing.count >= state.handles
+        }
+    }
+
+    /// A handle is used: what was closed was not its last descriptor.
+    func use(_ handle: UInt64) {
+        guard hasClosing.load(ordering: .relaxed) else { return }
+        state.withLockedValue { state in
+            state.closing.remove(handle)
+            hasClosing.store(!state.closing.isEmpty, ordering: .relaxed)
+        }
+    }
+
+    /// One handle less. Returns true for the last one: the caller publishes or discards, then calls ``end(_:)``.
+    func release(_ handle: UInt64 = 0) -> Bool {
+        state.withLockedValue { state in
+            state.closing.remove(handle)
             state.handles -= 1
             guard state.handles == 0 else { return false }
             state.isReleasing = true

@@ -90,6 +90,7 @@ extension Tree {
         do {
             switch handles[handle] {
             case .writer(let file, let appends):
+                file.use(handle)
                 let at = appends ? file.writer.size : offset
                 if try file.writer.tryWrite(bytes, at: at) { return reply.written(bytes.count) }
                 let copy = Array(bytes)

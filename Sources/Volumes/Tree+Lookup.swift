@@ -28,8 +28,9 @@ extension Tree {
     /// The node of a published key or a directory.
     func published(_ key: Key) throws(Errno) -> Node? {
         do {
-            if let entry = try cache.lookup(key) { return node(entry) }
-            return try cache.isDirectory(key.text) ? .directory(text: key.text) : nil
+            let found = try cache.find(key)
+            if let entry = found.entry { return node(entry) }
+            return found.isDirectory ? .directory(text: key.text) : nil
         } catch {
             throw Errno(error)
         }
@@ -40,6 +41,8 @@ extension Tree {
         do {
             if let file, file.isReleasing { await untilOver(file) }
             _ = try await cache.waitForEntry(key)
+            // The entry is there a moment before the inode of the file is the entry's.
+            while let file = staged[key], file.isReleasing { await untilOver(file) }
             if let file = staged[key], file.isVisible { return answer(found(.staged(file)), reply) }
             guard let node = try published(key) else { return reply.error(.notFound) }
             answer(found(node), reply)

@@ -175,6 +175,8 @@ extension Tree {
     }
 
     private func renamePublished(_ from: Key, to: Key, exclusive: Bool) async throws {
+        // What is being published below a directory would else come out under its old name.
+        for (_, file) in staged.below(from.text) where file.isReleasing { await untilOver(file) }
         let below = staged.below(from.text)
         let isDirectory = try cache.isDirectory(from.text)
         let pairs = try await changing([from, to]) {

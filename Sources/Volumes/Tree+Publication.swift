@@ -12,10 +12,10 @@ extension Tree {
     /// Comes once for each descriptor that is closed, with the file perhaps half written: the key settles.
     func flush(_ request: Request, inode: UInt64, handle: UInt64, reply: consuming Reply) {
         switch handles[handle] {
-        case .writer(let file, _):
+        case .writer(let file, _), .stagedReader(let file):
             // close(2) is the last call that can be told that an earlier write came to nothing.
             if let failure = file.writer.failure { return reply.error(Errno(failure)) }
-            guard !file.isUnlinked, file.writer.isModified else { return reply.done() }
+            guard !file.isUnlinked, file.writer.isModified, file.flush(handle) else { return reply.done() }
             file.writer.settle()
             guard !file.isVisible else { return reply.done() }
             // The kernel believes in the published version under this name; whoever looks after close(2) must ask.
@@ -34,7 +34,7 @@ extension Tree {
                     reply.error(.from(error))
                 }
             }
-        case .reader, .stagedReader, .status, .program, .directory, nil: reply.done()
+        case .reader, .status, .program, .directory, nil: reply.done()
         }
     }
 
@@ -45,7 +45,7 @@ extension Tree {
             reader.close()
             reply.done()
         case .writer(let file, _), .stagedReader(let file):
-            guard file.release() else { return releaseHeld(file, reply) }
+            guard file.release(handle) else { return releaseHeld(file, reply) }
             reply.later { [self] reply in
                 await publish(file)
                 reply.done()
