@@ -8,6 +8,8 @@ public import Storage
 public struct CacheStatus: Sendable {
     public var entries: Int
     public var objectsOpen: Int
+    /// Objects kept for readers elsewhere, once for each agent.
+    public var leases: Int
     public var usedBytes: UInt64
     public var quotaBytes: UInt64
     public var chunks: StoreStatistics
@@ -51,7 +53,8 @@ extension ObjectCache {
             let hints = prefetcher.counts
             return CacheStatus(
                 entries: try store.catalog.entryCount(),
-                objectsOpen: openObjects.manifests.count,
+                objectsOpen: openObjects.openCount,
+                leases: leases.count,
                 usedBytes: space.ledger.usedBytes,
                 quotaBytes: space.ledger.quotaBytes,
                 chunks: store.chunks.statistics,

@@ -14,8 +14,10 @@ import Storage
 /// Mark and sweep over block lists instead of reference counts: counts would have to survive power loss in step with
 /// the chunks, and a mark of five million chunks takes about as long as reading 80,000 small records.
 final class Collector: Sendable {
-    /// Objects considered in one look at the catalog.
-    static let candidateCount = 256
+    /// The part of the quota that is given up at the least.
+    static let leastPart: UInt64 = 128
+    /// Objects considered in one look at the catalog, and given up in one transaction.
+    static let pageCount = 256
 
     private let store: Store
     private let directory: Directory
@@ -47,14 +49,17 @@ final class Collector: Sendable {
     func reclaim(_ bytes: UInt64) async throws {
         try await turn.withPermit {
             var freed: UInt64 = 0
-            var wanted = bytes
+            // Each sweep looks at every object: a store that is full must not sweep for every few megabytes.
+            var wanted = max(bytes, store.space.quotaBytes / Collector.leastPart)
             while freed < bytes {
+                try Task.checkCancellation()
                 let victims = try choose(wanted)
                 guard !victims.isEmpty else { return }
-                try await forget(victims)
+                // Those that came into use meanwhile are not chosen again.
+                guard try await forget(victims) > 0 else { continue }
                 freed += try await sweep()
                 // Objects that share most of their chunks free little: take twice as many next time.
-                wanted = wanted &* 2
+                wanted = wanted > .max / 2 ? .max : wanted * 2
             }
         }
     }
@@ -62,57 +67,70 @@ final class Collector: Sendable {
     /// Drops what nothing refers to, without evicting anything.
     func collect() async throws -> UInt64 {
         try await turn.withPermit {
-            let garbage = try store.catalog.coldest(limit: Int.max).filter(isGarbage)
+            var garbage: [Digest] = []
+            try forEachRecord { record in
+                if try isGarbage(record) { garbage.append(record.manifest) }
+                return true
+            }
             try await forget(garbage)
             return try await sweep()
         }
     }
 
-    private func isGarbage(_ record: ObjectRecord) -> Bool {
+    /// No key names it. A key that cannot be read is an error, not an absence.
+    private func isGarbage(_ record: ObjectRecord) throws -> Bool {
         guard !open.contains(record.manifest) else { return false }
-        return (try? store.catalog.keys(of: record.manifest).isEmpty) ?? false
+        return try store.catalog.keys(of: record.manifest).isEmpty
     }
 
-    /// Objects that no key names; where there are none, those read longest ago, until their sizes reach `bytes`.
-    private func choose(_ bytes: UInt64) throws -> [ObjectRecord] {
+    /// Of the objects read longest ago those that no key names; where there are none, as many as have `bytes`.
+    private func choose(_ bytes: UInt64) throws -> [Digest] {
         let pinned = Set(try store.catalog.pins())
-        var garbage: [ObjectRecord] = []
-        var victims: [ObjectRecord] = []
+        var garbage: [Digest] = []
+        var victims: [Digest] = []
         var sum: UInt64 = 0
-        for record in try store.catalog.coldest(limit: Collector.candidateCount) where !open.contains(record.manifest) {
+        try forEachRecord { record in
+            guard !open.contains(record.manifest) else { return true }
             let keys = try store.catalog.keys(of: record.manifest)
             if keys.isEmpty {
-                garbage.append(record)
-            } else if sum < bytes, !keys.contains(where: pinned.contains) {
-                victims.append(record)
-                sum += record.size
+                garbage.append(record.manifest)
+            } else if !keys.contains(where: pinned.contains) {
+                victims.append(record.manifest)
+                sum += min(record.size, .max - sum)
             }
+            return sum < bytes
         }
         return garbage.isEmpty ? victims : garbage
     }
 
-    /// Tells the others that the objects are not held here any more; a key that nobody holds is removed (P1).
-    private func forget(_ records: [ObjectRecord]) async throws {
-        var changes: [Publication.Change] = []
-        for record in records {
-            changes.append(.holding(manifest: record.manifest, held: false))
-            let others = try store.catalog.holders(of: record.manifest).filter { $0 != store.catalog.agent }
-            guard others.isEmpty else { continue }
-            for key in try store.catalog.keys(of: record.manifest) {
-                guard let entry = try store.catalog.entry(key), entry.manifest == record.manifest else { continue }
-                let gone = Entry(
-                    key: key,
-                    version: directory.nextVersion(),
-                    body: .tombstone,
-                    metadata: entry.metadata
-                )
-                changes.append(.entry(gone))
-                logger.info("evicted the last copy", metadata: ["key": "\(key)", "bytes": "\(record.size)"])
-            }
+    /// Calls `body` with every object, the longest unread first, until it says false; page by page, for there may be a
+    /// million.
+    private func forEachRecord(_ body: (ObjectRecord) throws -> Bool) throws {
+        var last: ObjectRecord?
+        while true {
+            let page = try store.catalog.coldest(limit: Collector.pageCount, after: last)
+            for record in page where try !body(record) { return }
+            guard page.count == Collector.pageCount else { return }
+            last = page.last
         }
-        guard !changes.isEmpty else { return }
-        _ = try await directory.publish(changes)
-        for record in records { try store.catalog.forgetObject(record.manifest) }
+    }
+
+    /// Tells the others that objects are not held here any more; a key that nobody holds is removed (P1).
+    ///
+    /// - Returns: how many were given up; fewer than were chosen where some came into use meanwhile.
+    @discardableResult
+    private func forget(_ manifests: [Digest]) async throws -> Int {
+        var count = 0
+        for start in stride(from: 0, to: manifests.count, by: Collector.pageCount) {
+            let leaving = manifests[start..<min(start + Collector.pageCount, manifests.count)]
+                .filter(open.beginLeaving)
+            defer { for manifest in leaving { open.endLeaving(manifest) } }
+            guard !leaving.isEmpty else { continue }
+            let evicted = try await directory.evict(leaving)
+            count += evicted.count
+            if !evicted.isEmpty { logger.info("evicted", metadata: ["objects": "\(evicted.count)"]) }
+        }
+        return count
     }
 
     private func sweep() async throws -> UInt64 {
@@ -121,7 +139,10 @@ final class Collector: Sendable {
         }
     }
 
+    /// What others vouched for and this store holds may still be no manifest or list: it then names nothing.
     private func mark(_ keep: (Digest) -> Void) throws {
+        // Chunks go from pins to the passes that they belong to, and passes end as objects in use and in the catalog:
+        // looked at in that order, so that none is missed on its way.
         for digest in pins.digests { keep(digest) }
         for roots in ingests.withLockedValue({ Array($0.values) }) {
             for digest in roots() {
@@ -131,19 +152,26 @@ final class Collector: Sendable {
             }
         }
         var seen = Set<Digest>()
-        let held = try store.catalog.coldest(limit: Int.max).map(\.manifest)
-        for manifest in Set(held).union(open.manifests) {
-            keep(manifest)
-            guard let bytes = try store.chunks.read(manifest) else { continue }
-            for block in try Manifest(decoding: bytes).blocks where seen.insert(block.digest).inserted {
-                keep(block.digest)
-                try markList(block.digest, keep)
-            }
+        for manifest in open.manifests { try markObject(manifest, &seen, keep) }
+        try forEachRecord { record in
+            try markObject(record.manifest, &seen, keep)
+            return true
+        }
+    }
+
+    private func markObject(_ manifest: Digest, _ seen: inout Set<Digest>, _ keep: (Digest) -> Void) throws {
+        keep(manifest)
+        guard let bytes = try store.chunks.read(manifest), let decoded = try? Manifest(decoding: bytes) else { return }
+        for block in decoded.blocks where seen.insert(block.digest).inserted {
+            keep(block.digest)
+            try markList(block.digest, keep)
         }
     }
 
     private func markList(_ digest: Digest, _ keep: (Digest) -> Void) throws {
-        guard store.chunks.kind(of: digest) == .blockList, let bytes = try store.chunks.read(digest) else { return }
-        for chunk in try BlockList(decoding: bytes).chunks { keep(chunk.digest) }
+        guard store.chunks.kind(of: digest) == .blockList, let bytes = try store.chunks.read(digest),
+            let list = try? BlockList(decoding: bytes)
+        else { return }
+        for chunk in list.chunks { keep(chunk.digest) }
     }
 }

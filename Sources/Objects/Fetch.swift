@@ -54,31 +54,37 @@ final class Fetch: Sendable {
             } catch {
                 logger.warning("object not recorded", metadata: ["error": "\(error)"])
             }
+            var keeper: Source?
             while !object.isWhole, open.isOpen(object), !Task.isCancelled {
-                await lease(object.manifest)
+                keeper = await lease(object.manifest) ?? keeper
                 try? await Task.sleep(for: limits.leaseRenewal)
             }
             object.endsFetching()
+            if let keeper { _ = try? await peers.lease(object.manifest, from: keeper, for: .zero) }
         }
         if !submitted { object.endsFetching() }
     }
 
-    private func lease(_ manifest: Digest) async {
+    /// - Returns: who keeps it now.
+    private func lease(_ manifest: Digest) async -> Source? {
         for source in peers.sources(for: manifest, level: .reader) {
             do {
-                if try await peers.lease(manifest, from: source, for: limits.leaseRenewal * 2) { return }
+                if try await peers.lease(manifest, from: source, for: limits.lease) { return source }
             } catch {
                 logger.debug("no lease", metadata: ["source": "\(source.name)", "error": "\(error)"])
             }
         }
+        return nil
     }
 
-    /// Brings a range for a waiting reader; goes round the sources until the stall limit.
+    /// Brings a range for a waiting reader; goes round the sources until nothing came for the stall limit.
     func bring(_ object: OpenObject, offset: UInt64, count: Int) async throws {
-        try await untilStalled(object) {
-            guard let map = try await self.map(of: object, .reader) else { return false }
+        try await untilStalled(object) { [self] in
+            have(object, offset: offset, count: count)
+        } _: { [self] in
+            guard let map = try await map(of: object, .reader) else { return false }
             for block in map.blocks(offset: offset, count: count) {
-                guard try await self.bring(object, block, of: map, .reader) else { return false }
+                guard try await bring(object, block, of: map, .reader) else { return false }
             }
             return true
         }
@@ -173,20 +179,33 @@ final class Fetch: Sendable {
         return true
     }
 
-    private func untilStalled(_ object: OpenObject, _ attempt: () async throws -> Bool) async throws {
-        let begin = ContinuousClock.now
-        var pause = Fetch.pauseMin
-        while true {
-            if try await attempt() { return }
-            guard ContinuousClock.now - begin + pause < limits.stall else {
-                throw ObjectError(
-                    .unavailable,
-                    "no agent could give the bytes of object \(object.manifest) for \(limits.stall): "
-                        + "see `larder status` for peers and links"
-                )
+    private func untilStalled(
+        _ object: OpenObject,
+        _ have: @escaping @Sendable () -> Int,
+        _ attempt: @escaping @Sendable () async throws -> Bool
+    ) async throws {
+        let (manifest, limit) = (object.manifest, limits.stall)
+        try await Stall.bounded(by: limit, measure: have) {
+            ObjectError(
+                .unavailable,
+                "no agent could give the bytes of object \(manifest) for \(limit): "
+                    + "see `larder status` for peers and links"
+            )
+        } _: {
+            var pause = Fetch.pauseMin
+            while try await !attempt() {
+                try await Task.sleep(for: pause)
+                pause = min(Fetch.pauseMax, pause * 2)
             }
-            try await Task.sleep(for: pause)
-            pause = min(Fetch.pauseMax, pause * 2)
+        }
+    }
+
+    /// What is here of a range: grows as it comes.
+    private func have(_ object: OpenObject, offset: UInt64, count: Int) -> Int {
+        guard let map = try? object.map() else { return 0 }
+        return map.blocks(offset: offset, count: count).reduce(1) { sum, block in
+            guard let list = try? object.list(block, of: map) else { return sum }
+            return sum + 1 + list.chunks.count { store.chunks.length(of: $0.digest) != nil }
         }
     }
 }

@@ -42,9 +42,19 @@ final class Flights: Sendable {
     private let jobs: Jobs
     private let logger: Logger
     private let statistics: FetchStatistics
+    /// How long a source that a reader waits for may give nothing before the next one is asked.
+    private let stall: Duration
     private let state = NIOLockedValueBox(State())
 
-    init(store: Store, peers: PeerService, jobs: Jobs, statistics: FetchStatistics, logger: Logger) {
+    init(
+        store: Store,
+        peers: PeerService,
+        jobs: Jobs,
+        statistics: FetchStatistics,
+        stall: Duration,
+        logger: Logger
+    ) {
+        self.stall = stall
         self.store = store
         self.peers = peers
         self.jobs = jobs
@@ -90,9 +100,9 @@ final class Flights: Sendable {
         _ continuation: CheckedContinuation<Bool, Never>
     ) {
         typealias Start = (FlightTable.FlightID, ChunkRequest)
-        let cancelled = state.withLockedValue { $0.cancelled.contains(waiter) }
-        guard !cancelled else { return continuation.resume(returning: false) }
-        let (start, promote) = state.withLockedValue { state -> (Start?, [Flight]) in
+        let result = state.withLockedValue { state -> (Start?, [Flight])? in
+            // Under the lock: a cancellation comes either before it and is seen here, or finds the continuation.
+            guard !state.cancelled.contains(waiter) else { return nil }
             let joined = state.table.join(missing, waiter: waiter)
             state.continuations[waiter] = continuation
             let slower = joined.others.compactMap { state.promote($0, to: want.priority, for: want.asker) }
@@ -110,6 +120,7 @@ final class Flights: Sendable {
             )
             return ((joined.flight, request), slower)
         }
+        guard let (start, promote) = result else { return continuation.resume(returning: false) }
         tellPromoted(promote, want.priority)
         guard let (flight, request) = start else { return }
         let submitted = jobs.submit { [self] in await fly(flight, request) }
@@ -149,9 +160,7 @@ final class Flights: Sendable {
                 priority: priority
             )
             do {
-                _ = try await peers.fetch(part, from: source) { chunk in
-                    try self.take(chunk, from: source)
-                }
+                try await ask(source, for: part, flight)
             } catch is CancellationError {
                 break
             } catch {
@@ -162,6 +171,24 @@ final class Flights: Sendable {
         }
         for digest in request.chunks where store.chunks.contains(digest) { wake(digest) }
         end(flight, request)
+    }
+
+    /// Asks one source; what it gives ends in the store.
+    private func ask(_ source: Source, for part: ChunkRequest, _ flight: FlightTable.FlightID) async throws {
+        let taken = NIOLockedValueBox(0)
+        try await Stall.bounded(by: stall) {
+            taken.withLockedValue { $0 }
+        } error: { [self] in
+            // What nobody waits for may stand behind others for as long as it likes.
+            let priority = state.withLockedValue { $0.flights[flight]?.priority }
+            guard priority == .reader else { return nil }
+            return ObjectError(.unavailable, "\(source.name) gave nothing for \(stall)")
+        } _: { [self] in
+            _ = try await peers.fetch(part, from: source) { chunk in
+                try self.take(chunk, from: source)
+                taken.withLockedValue { $0 += 1 }
+            }
+        }
     }
 
     private func take(_ chunk: ReceivedChunk, from source: Source) throws {

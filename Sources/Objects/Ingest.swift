@@ -38,6 +38,7 @@ final class Ingest: Sendable {
     ///
     /// - Parameters:
     ///   - isEnd: `end` is the object's size: the last chunk is cut there.
+    ///   - willRead: called before bytes up to an offset are read.
     ///   - room: reserves (`true`) or gives back (`false`) what a window may take in the store, beside the staged bytes.
     ///   - update: called after each window, so that the collector sees what is kept.
     func advance(
@@ -45,6 +46,7 @@ final class Ingest: Sendable {
         over staging: StagingFile,
         to end: UInt64,
         isEnd: Bool,
+        willRead: @escaping @Sendable (UInt64) -> Void,
         room: (UInt64, Bool) async throws -> Void,
         update: (IngestPass) -> Void
     ) async throws -> IngestPass {
@@ -60,7 +62,7 @@ final class Ingest: Sendable {
                 while true {
                     while hasMore, order - next < Ingest.windowsAtOnce {
                         let window: IngestPass.Window?
-                        (pass, window) = try await cutWindow(pass, staging, end, isEnd)
+                        (pass, window) = try await cutWindow(pass, staging, end, isEnd, willRead)
                         guard let window else {
                             hasMore = false
                             break
@@ -80,9 +82,11 @@ final class Ingest: Sendable {
                     waiting[done.number] = done
                     while let first = waiting.removeValue(forKey: next) {
                         next += 1
-                        for list in pass.append(first.references) { try insert(list) }
+                        var pinned = first.references.map(\.digest)
+                        for list in pass.append(first.references) { pinned.append(try insert(list, owner)) }
+                        // Named in the pass first, and only then no longer pinned: see the collector's mark.
                         update(pass)
-                        pins.clear(owner, first.references.map(\.digest))
+                        pins.clear(owner, pinned)
                         try await room(first.byteCount, false)
                     }
                 }
@@ -90,28 +94,32 @@ final class Ingest: Sendable {
         }
     }
 
-    /// Stores the last block's list and the manifest.
-    func finish(_ pass: IngestPass) throws -> (digest: Digest, manifest: Manifest, pass: IngestPass) {
+    /// Ends a pass: stores the last block's list.
+    ///
+    /// - Parameter update: told the ended pass, so that the collector sees the list.
+    func finish(_ pass: IngestPass, update: (IngestPass) -> Void) throws -> Manifest {
+        let owner = pins.begin()
+        defer { pins.end(owner) }
         var pass = pass
-        if let last = pass.finish() { try insert(last) }
-        let manifest = pass.builder.manifest
-        let encoded = manifest.encoded()
-        let digest = Digest.sha256(of: encoded)
-        _ = try encoded.withUnsafeBytes { try store.chunks.insert(digest, kind: .manifest, raw: $0) }
-        return (digest, manifest, pass)
+        if let last = pass.finish() { _ = try insert(last, owner) }
+        update(pass)
+        return pass.builder.manifest
     }
 
-    private func insert(_ list: BlockList) throws {
+    private func insert(_ list: BlockList, _ owner: UInt64) throws -> Digest {
         let encoded = list.encoded()
         let digest = Digest.sha256(of: encoded)
+        pins.add([digest], owner)
         _ = try encoded.withUnsafeBytes { try store.chunks.insert(digest, kind: .blockList, raw: $0) }
+        return digest
     }
 
     private func cutWindow(
         _ pass: IngestPass,
         _ staging: StagingFile,
         _ end: UInt64,
-        _ isEnd: Bool
+        _ isEnd: Bool,
+        _ willRead: @escaping @Sendable (UInt64) -> Void
     ) async throws -> (IngestPass, IngestPass.Window?) {
         let left = end - min(end, pass.position)
         // Short of the end, a rest below one window waits for more bytes: its last chunk cannot be told yet.
@@ -119,7 +127,10 @@ final class Ingest: Sendable {
         return try await pool.runIfActive {
             var pass = pass
             let at = pass.position
-            let buffer = try WindowBuffer(capacity: Int(min(left, UInt64(Limits.ingestWindow)))) {
+            let count = min(left, UInt64(Limits.ingestWindow))
+            // Said before it is done: whoever changes these bytes from now on knows that the pass may have missed it.
+            willRead(at + count)
+            let buffer = try WindowBuffer(capacity: Int(count)) {
                 try staging.read(into: $0, at: at)
             }
             let window = pass.cut(buffer, isEnd: isEnd && at + UInt64(buffer.count) >= end)

@@ -18,8 +18,8 @@ public struct Limits: Sendable {
     public var memoryByteCount: Int = 256 << 20
     /// The longest that an object is kept for a reader elsewhere that does not ask again.
     public var lease: Duration = .seconds(24 * 3600)
-    /// How often a source is asked to go on keeping an object; it keeps it for twice as long, so that one lost request
-    /// costs nothing and a reader that died costs two minutes.
+    /// How often a source is asked to go on keeping an object, so that another one is found soon where it is gone. It
+    /// keeps it for ``lease`` whatever happens to the line, and until it is told that it need not.
     public var leaseRenewal: Duration = .seconds(60)
     /// How long a hint for a key that does not exist is remembered.
     public var hintAge: Duration = .seconds(6 * 3600)

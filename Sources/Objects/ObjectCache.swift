@@ -38,6 +38,7 @@ public final class ObjectCache: Service {
     let flights: Flights
     let ingest: Ingest
     let prefetcher: Prefetcher
+    let leases: Leases
     let statistics = FetchStatistics()
     private let chunkCache: ChunkCache
     private let pool: NIOThreadPool
@@ -74,7 +75,9 @@ public final class ObjectCache: Service {
         collector = Collector(store: store, directory: directory, open: openObjects, pool: disk, logger: logger)
         space = Space(ledger: store.space, collector: collector)
         settling = Settling(directory: directory)
-        flights = Flights(store: store, peers: peers, jobs: jobs, statistics: statistics, logger: logger)
+        leases = Leases(objects: openObjects, peers: peers, longest: limits.lease)
+        flights = Flights(
+            store: store, peers: peers, jobs: jobs, statistics: statistics, stall: limits.stall / 2, logger: logger)
         fetch = Fetch(
             store: store,
             flights: flights,
@@ -118,8 +121,8 @@ public final class ObjectCache: Service {
         }
         peers.setProvider(Provider(flights: flights, store: store))
         peers.setHintHandler { [prefetcher] in prefetcher.note($0) }
-        peers.setLeaseHandler { [openObjects, jobs, logger, limits] manifest, duration, _ in
-            Leases.keep(manifest, for: min(duration, limits.lease), openObjects, jobs, logger)
+        peers.setLeaseHandler { [leases] manifest, duration, agent in
+            await leases.grant(manifest, for: duration, to: agent)
         }
     }
 
@@ -250,7 +253,6 @@ extension ObjectCache {
         while !Task.isCancelled {
             if let count = try? store.catalog.entryCount() { entryCount.withLockedValue { $0 = count } }
             try? await Task.sleep(for: Limits.syncPeriod)
-            guard store.chunks.statistics.aboveWatermarks > 0 else { continue }
             do {
                 try await blocking { try self.store.chunks.sync() }
             } catch {
@@ -263,6 +265,7 @@ extension ObjectCache {
     private func watchSpace() async {
         while !Task.isCancelled {
             flushReads()
+            await leases.expire()
             let over = space.ledger.overuse()
             if over > 0 {
                 do {

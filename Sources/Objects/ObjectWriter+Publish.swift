@@ -46,7 +46,9 @@ extension ObjectWriter {
     /// Continues the pass and keeps it in the state, window by window: the collector reads it there.
     private func advance(_ pass: IngestPass, to end: UInt64, isEnd: Bool) async throws -> IngestPass {
         cache.collector.addRoot(self) { [state] in state.withLockedValue { $0.pass.roots } }
-        return try await cache.ingest.advance(pass, over: staging, to: end, isEnd: isEnd) { bytes, reserve in
+        return try await cache.ingest.advance(pass, over: staging, to: end, isEnd: isEnd) { [state] offset in
+            state.withLockedValue { $0.readTo = max($0.readTo, offset) }
+        } room: { bytes, reserve in
             guard reserve else { return cache.space.ledger.release(bytes, of: claim) }
             try await cache.space.reserve(bytes, for: claim)
         } update: { pass in
@@ -61,6 +63,14 @@ extension ObjectWriter {
             return state.idle
         }
         for waiter in waiters { waiter.resume() }
+    }
+
+    /// Waits for the end of what is done in the background; nothing more of it begins before ``ingestEnded()``.
+    private func beginLast() async {
+        while !state.withLockedValue({ state in
+            defer { state.ingesting = true }
+            return !state.ingesting
+        }) { await untilIdle() }
     }
 
     private func untilIdle() async {
@@ -82,14 +92,15 @@ extension ObjectWriter {
     /// - Throws: ``ObjectError`` `noSpace`, `io`, `cancelled`; the key is then what it was before.
     public func publish(patient: Bool = false) async throws(ObjectError) -> Entry? {
         defer { close() }
+        await beginLast()
+        defer { ingestEnded() }
         do {
-            await untilIdle()
             if let failure = state.withLockedValue({ $0.failure }) { throw failure }
             guard isModified else { return nil }
             try await copyBase()
             try await checkEnd()
-            let body = size <= Entry.inlineByteCountMax ? try await inlineBody() : try await objectBody()
-            return try await publish(body, patient: patient)
+            if size <= Entry.inlineByteCountMax { return try await publish(try await inlineBody(), patient: patient) }
+            return try await publishObject(patient: patient)
         } catch {
             throw ObjectError.from(error)
         }
@@ -106,20 +117,44 @@ extension ObjectWriter {
         return .inline(bytes)
     }
 
-    private func objectBody() async throws -> Entry.Body {
-        let size = state.withLockedValue { state in
-            if state.dirty { state.pass = IngestPass() }
-            state.dirty = false
-            return state.size
+    private func publishObject(patient: Bool) async throws -> Entry {
+        let pass = try await finalPass()
+        let manifest = try cache.ingest.finish(pass) { pass in state.withLockedValue { $0.pass = pass } }
+        let encoded = manifest.encoded()
+        let digest = Digest.sha256(of: encoded)
+        return try await cache.openObjects.keeping(digest) {
+            _ = try encoded.withUnsafeBytes { try cache.store.chunks.insert(digest, kind: .manifest, raw: $0) }
+            try cache.store.catalog.recordObject(manifest: digest, size: manifest.size, whole: true)
+            return try await publish(.object(manifest: digest, size: manifest.size), patient: patient)
         }
-        let pass = try await advance(state.withLockedValue { $0.pass }, to: size, isEnd: true)
-        let (digest, manifest, finished) = try cache.ingest.finish(pass)
-        state.withLockedValue { $0.pass = finished }
-        guard manifest.size == size else {
-            throw ObjectError(.io, "\(key): \(manifest.size) bytes were cut of \(size) that were written")
+    }
+
+    /// How often an object is cut anew because it was written while that was done.
+    private static let passesMax = 3
+
+    /// Cuts the rest of the object; all of it, where bytes changed that were cut already.
+    private func finalPass() async throws -> IngestPass {
+        for _ in 0..<ObjectWriter.passesMax {
+            let (begun, size) = state.withLockedValue { state in
+                if state.dirty {
+                    state.pass = IngestPass()
+                    state.readTo = 0
+                    state.dirty = false
+                }
+                return (state.pass, state.size)
+            }
+            let pass = try await advance(begun, to: size, isEnd: true)
+            let isOver = state.withLockedValue { !$0.dirty && $0.size == size }
+            guard isOver else {
+                state.withLockedValue { $0.dirty = true }
+                continue
+            }
+            guard pass.position == size else {
+                throw ObjectError(.io, "\(key): \(pass.position) bytes were cut of \(size) that were written")
+            }
+            return pass
         }
-        try cache.store.catalog.recordObject(manifest: digest, size: size, whole: true)
-        return .object(manifest: digest, size: size)
+        throw ObjectError(.io, "\(key) was written to while it was being published")
     }
 
     /// A stream that lacks its end was cut off with its writer: it is kept, and said to be torn (P1).
@@ -138,11 +173,27 @@ extension ObjectWriter {
     private func publish(_ body: Entry.Body, patient: Bool) async throws -> Entry {
         let (written, metadata, durable) = state.withLockedValue { ($0.key, $0.metadata, $0.durable) }
         // A key names a whole object or nothing: what was cut off gets a name beside it and leaves the key alone (P1).
-        let key = metadata.torn ? try Key(written.text + ObjectWriter.tornSuffix) : written
+        let key = metadata.torn ? ObjectWriter.tornKey(of: written) : written
         if durable { try await cache.blocking { try self.cache.store.chunks.sync() } }
         let entry = Entry(key: key, version: cache.directory.nextVersion(), body: body, metadata: metadata)
         _ = try await cache.directory.publish([.entry(entry)], patient: patient && !durable)
         if durable { try await cache.blocking { try self.cache.store.catalog.sync() } }
         return entry
+    }
+
+    /// The key with ``tornSuffix``; cut before it where the limits of a key leave no room.
+    static func tornKey(of key: Key) -> Key {
+        var text = key.text[...]
+        while true {
+            let component = text.utf8.reversed().prefix { $0 != UInt8(ascii: "/") }.count
+            let excess = max(
+                component + tornSuffix.utf8.count - Key.componentByteCountMax,
+                text.utf8.count + tornSuffix.utf8.count - Key.byteCountMax)
+            if excess <= 0, let torn = try? Key(text + tornSuffix) { return torn }
+            // A whole character at a time; one that is the last of its component takes the component with it.
+            text = text.dropLast()
+            while text.utf8.last == UInt8(ascii: "/") { text = text.dropLast() }
+            guard text.utf8.contains(UInt8(ascii: "/")) else { return key }
+        }
     }
 }

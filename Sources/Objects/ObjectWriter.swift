@@ -23,7 +23,9 @@ public final class ObjectWriter: Sendable {
         /// All bytes below it are written.
         var frontier: UInt64 = 0
         var pass = IngestPass()
-        /// Bytes below the pass's position changed: what was cut is not the object any more.
+        /// The pass has read, or is just reading, bytes below it.
+        var readTo: UInt64 = 0
+        /// Bytes below ``readTo`` changed: what was cut is not the object any more.
         var dirty = false
         var ingesting = false
         var idle: [CheckedContinuation<Void, Never>] = []
@@ -38,6 +40,8 @@ public final class ObjectWriter: Sendable {
     let staging: StagingFile
     let claim: SpaceLedger.Claim
     let state: NIOLockedValueBox<State>
+    /// Whoever copies the base or throws it away does so alone.
+    let baseTurn = Permits(1)
 
     init(key: Key, metadata: Metadata, base: ObjectReader?, cache: ObjectCache) throws(StorageError) {
         self.cache = cache
@@ -110,7 +114,8 @@ public final class ObjectWriter: Sendable {
             state.isModified = true
             state.size = max(state.size, end)
             if !state.modifiedByCaller { state.metadata.modified = cache.wallNanoseconds() }
-            if offset < state.pass.position { state.dirty = true }
+            // After the write: a pass that read before it has said so by now, and one that did not will see the bytes.
+            if offset < state.readTo { state.dirty = true }
             if offset <= state.frontier { state.frontier = max(state.frontier, end) }
             return (state.wantsIngest, unsettled)
         }
@@ -162,7 +167,7 @@ public final class ObjectWriter: Sendable {
         guard size <= cache.limits.objectByteCount else { throw tooLarge(size) }
         do {
             if size == 0 {
-                state.withLockedValue { $0.base = nil }
+                await baseTurn.withPermit { state.withLockedValue { $0.base = nil } }
             } else {
                 try await copyBase()
                 try await reserve(size)
@@ -172,7 +177,7 @@ public final class ObjectWriter: Sendable {
             throw ObjectError.from(error)
         }
         state.withLockedValue { state in
-            if size < state.pass.position { state.dirty = true }
+            if size < state.readTo { state.dirty = true }
             state.frontier = min(state.frontier, size)
             state.size = size
             state.isModified = true
@@ -247,71 +252,5 @@ extension ObjectWriter.State {
     fileprivate var wantsIngest: Bool {
         guard !ingesting, !dirty, !closed, frontier >= pass.position + UInt64(Limits.ingestWindow) else { return false }
         return true
-    }
-}
-
-extension ObjectWriter {
-    /// Reserves up to `end` where that takes no waiting.
-    private func reserveNow(_ end: UInt64) throws(ObjectError) -> Bool {
-        let (step, failure, base) = state.withLockedValue { state in
-            (state.step(to: end), state.failure, state.base != nil)
-        }
-        if let failure { throw failure }
-        if base { return false }
-        guard step > 0 else { return true }
-        switch cache.space.ledger.reserve(step, for: claim) {
-        case .granted:
-            state.withLockedValue { $0.reserved += step }
-            return true
-        case .evict, .refused:
-            return false
-        }
-    }
-
-    private func reserve(_ end: UInt64) async throws {
-        let (step, failure) = state.withLockedValue { ($0.step(to: end), $0.failure) }
-        if let failure { throw failure }
-        guard step > 0 else { return }
-        let least = end - state.withLockedValue { $0.reserved }
-        do {
-            try await cache.space.reserve(step, for: claim)
-            state.withLockedValue { $0.reserved += step }
-        } catch let error as ObjectError where error.code == .noSpace && least < step {
-            try await cache.space.reserve(least, for: claim)
-            state.withLockedValue { $0.reserved += least }
-        }
-    }
-
-    /// Fills the staging file from the version that the writer began with.
-    func copyBase() async throws {
-        guard let base = state.withLockedValue({ $0.base }) else { return }
-        try await reserve(base.size)
-        var at: UInt64 = 0
-        while at < base.size {
-            let count = Int(min(UInt64(Limits.ingestWindow), base.size - at))
-            try await base.prepare(offset: at, count: count)
-            let from = at
-            let copied = try await cache.blocking { () -> Int in
-                let buffer = try WindowBuffer(capacity: count) { out in
-                    try base.tryRead(at: from, into: UnsafeMutableRawBufferPointer(rebasing: out[..<count])) ?? 0
-                }
-                try self.staging.write(UnsafeRawBufferPointer(rebasing: buffer.bytes[..<buffer.count]), at: from)
-                return buffer.count
-            }
-            at += UInt64(copied)
-        }
-        state.withLockedValue { state in
-            guard state.base != nil else { return }
-            state.base = nil
-            state.frontier = base.size
-        }
-    }
-}
-
-extension ObjectWriter.State {
-    /// How much to reserve so that `end` fits: at least what is lacking, in steps that double with the object.
-    fileprivate func step(to end: UInt64) -> UInt64 {
-        guard end > reserved else { return 0 }
-        return max(end - reserved, min(Limits.reservationStepMax, reserved))
     }
 }

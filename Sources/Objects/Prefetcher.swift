@@ -123,7 +123,7 @@ final class Prefetcher: Sendable {
     }
 
     /// An open of this key may wait for it: a hint announced it and it does not exist.
-    func isAnnounced(_ key: Key) -> Bool { book.withLockedValue { $0.isAnnounced(key) } }
+    func isAnnounced(_ key: Key) -> Bool { book.withLockedValue { $0.isAnnounced(key, now: seconds()) } }
 
     func isWorking(_ key: Key) -> Bool { book.withLockedValue { $0.isWorking(key) } }
 
@@ -132,27 +132,44 @@ final class Prefetcher: Sendable {
     private func work() {
         for hint in book.withLockedValue({ $0.start() }) {
             let submitted = jobs.submit { [self] in
-                await bring(hint)
-                book.withLockedValue { $0.finished(hint.key) }
+                if await bring(hint) {
+                    book.withLockedValue { $0.finished(hint.key) }
+                } else {
+                    rest(hint)
+                }
                 work()
             }
             if !submitted { book.withLockedValue { $0.finished(hint.key) } }
         }
     }
 
-    private func bring(_ hint: HintBook.Hint) async {
-        var pause = Prefetcher.retryMin
-        while !Task.isCancelled, seconds() - hint.noted < limits.hintAge / .seconds(1) {
-            do {
-                if try await bringOnce(hint) { return }
-            } catch let error as ObjectError where error.code == .noSpace {
-                logger.warning("hint dropped", metadata: ["key": "\(hint.key)", "error": "\(error)"])
-                return
-            } catch {
-                logger.info("hint failed", metadata: ["key": "\(hint.key)", "error": "\(error)"])
-            }
+    /// A hint whose sources failed makes room for others before it is tried again.
+    private func rest(_ hint: HintBook.Hint) {
+        var hint = hint
+        hint.failures += 1
+        guard book.withLockedValue({ $0.rest(hint, now: seconds()) }) else { return }
+        let pause = min(Prefetcher.retryMax, Prefetcher.retryMin * (1 << min(hint.failures - 1, 8)))
+        let key = hint.key
+        let submitted = jobs.submit { [self] in
             try? await Task.sleep(for: pause)
-            pause = min(Prefetcher.retryMax, pause * 2)
+            book.withLockedValue { $0.resume(key) }
+            work()
+        }
+        if !submitted { book.withLockedValue { $0.resume(key) } }
+    }
+
+    /// - Returns: false where it is to be tried again.
+    private func bring(_ hint: HintBook.Hint) async -> Bool {
+        do {
+            return try await bringOnce(hint)
+        } catch is CancellationError {
+            return true
+        } catch let error as ObjectError where error.code == .noSpace {
+            logger.warning("hint dropped", metadata: ["key": "\(hint.key)", "error": "\(error)"])
+            return true
+        } catch {
+            logger.info("hint failed", metadata: ["key": "\(hint.key)", "error": "\(error)"])
+            return false
         }
     }
 

@@ -80,11 +80,28 @@ public final class Directory: Sendable {
     /// - Throws: ``StorageError``; nothing was published then.
     public func publish(_ changes: [Publication.Change], patient: Bool = false) async throws -> [Publication] {
         let publications = try await queue.publish(changes, patient: patient)
-        guard let last = publications.last else { return [] }
+        await spread(publications)
+        return publications
+    }
+
+    /// Ceases to hold objects: see ``Catalog/evict(_:by:sparingPinned:)``.
+    ///
+    /// - Returns: the objects that are not held any more.
+    public func evict(_ manifests: [Digest], sparingPinned: Bool = true) async throws -> [Digest] {
+        let (catalog, agent) = (catalog, agent)
+        let result = try await NIOThreadPool.singleton.runIfActive {
+            try catalog.evict(manifests, by: agent, sparingPinned: sparingPinned)
+        }
+        await spread(result.publications)
+        return result.evicted
+    }
+
+    /// Tells observers and live peers what was committed.
+    private func spread(_ publications: [Publication]) async {
+        guard let last = publications.last else { return }
         await tell(publications.compactMap(\.entry))
         metrics.publicationsSent.increment(by: publications.count)
         await replicator.published(number: last.number, limit: limits.acknowledge)
-        return publications
     }
 
     /// Somebody waits for publications that were not in a hurry: they are made at once.
@@ -148,8 +165,15 @@ public final class Directory: Sendable {
 
     /// Applies what a peer sent.
     ///
+    /// - Parameter ownUpTo: the number up to which it may tell us our own publications; nil: not at all.
     /// - Returns: per agent of the message the number that is now here.
-    func receive(_ message: PublicationMessage, from sender: AgentID) async throws -> [AgentID: UInt64] {
+    /// - Throws: ``ContentError`` `malformed` where a span cannot be: nothing of the message is applied then.
+    func receive(
+        _ message: PublicationMessage,
+        from sender: AgentID,
+        ownUpTo: UInt64? = nil
+    ) async throws -> [AgentID: UInt64] {
+        try check(message, ownUpTo: ownUpTo)
         var spans = message.spans
         let now = wall()
         let publications = message.publications.filter { publication in
@@ -170,6 +194,41 @@ public final class Directory: Sendable {
         return vector
     }
 
+    /// How far above what is known of an agent its numbers may be: a million of its starts, each of which skips a
+    /// million, and far below where numbers end.
+    private static let numberSkipMax: UInt64 = 1 << 40
+
+    private func check(_ message: PublicationMessage, ownUpTo: UInt64?) throws(ContentError) {
+        let known = replicator.mine
+        var agentCount = known.count
+        for (agent, span) in message.spans {
+            if agent == self.agent {
+                // Nobody else numbers what we publish.
+                guard let ownUpTo, span.upTo <= ownUpTo else {
+                    throw ContentError(.malformed, "a peer tells this agent its own publications up to \(span.upTo)")
+                }
+                continue
+            }
+            if known[agent] == nil { agentCount += 1 }
+            guard span.upTo <= (known[agent] ?? 0) + Directory.numberSkipMax else {
+                throw ContentError(
+                    .malformed, "publications of \(agent) up to \(span.upTo); \(known[agent] ?? 0) is known")
+            }
+        }
+        guard agentCount <= limits.agentsMax else {
+            throw ContentError(.malformed, "publications of \(agentCount) agents; \(limits.agentsMax) may be known")
+        }
+    }
+
+    /// Of our own publications that a power loss took and a peer gave back: ceases to hold what is not whole here.
+    func giveUpLost(_ publications: [Publication]) async throws {
+        let catalog = self.catalog
+        let lost = try await NIOThreadPool.singleton.runIfActive {
+            try publications.compactMap(\.manifest).filter { try catalog.object($0)?.isWhole != true }
+        }
+        if !lost.isEmpty { _ = try await evict(lost, sparingPinned: false) }
+    }
+
     /// Takes note of another's clock. One that is too far ahead is refused, counted, and reported once.
     @discardableResult
     func observe(clock time: HybridTime, of other: AgentID, now: UInt64? = nil) -> Bool {
@@ -182,13 +241,23 @@ public final class Directory: Sendable {
         }
         guard let error else { return true }
         metrics.drifted.increment()
-        let isNew = state.withLockedValue { $0.reported.insert(other).inserted }
+        let isNew = state.withLockedValue { state in
+            state.reported.count < limits.contactsMax && state.reported.insert(other).inserted
+        }
         if isNew { logger.error("publications refused", metadata: ["peer": "\(other)", "error": "\(error)"]) }
         return false
     }
 }
 
 extension Publication {
+    /// The manifest of which it says that it is held.
+    fileprivate var manifest: Digest? {
+        switch change {
+        case .entry(let entry): entry.manifest
+        case .holding(let manifest, let held): held ? manifest : nil
+        }
+    }
+
     /// The entry, where it is one.
     var entry: Entry? {
         if case .entry(let entry) = change { entry } else { nil }

@@ -71,6 +71,9 @@ struct Heartbeat: Sendable {
 
 /// The coding of a vector: a count, then for each agent its id and its number.
 enum Vector {
+    /// The highest number that is believed; far above what an agent can publish, far below where numbers end.
+    static let numberMax: UInt64 = 1 << 56
+
     static func encode(_ vector: [AgentID: UInt64], into out: inout ByteWriter) {
         out.count(vector.count)
         for (agent, number) in vector {
@@ -83,7 +86,7 @@ enum Vector {
         var vector: [AgentID: UInt64] = [:]
         for _ in 0..<(try reader.count(max: agentsMax)) {
             let agent = try AgentID(decoding: &reader)
-            vector[agent] = try reader.count()
+            vector[agent] = try reader.count(max: Vector.numberMax)
         }
         return vector
     }

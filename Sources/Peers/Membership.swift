@@ -144,7 +144,15 @@ public struct Membership: Sendable {
         return true
     }
 
+    /// Makes room for one more agent: of those that are dead and have no address any more, the one longest silent goes.
+    private mutating func makeRoom(for agent: AgentID) {
+        guard peers[agent] == nil, peers.count >= contactsMax else { return }
+        let gone = peers.filter { $0.value.state == .dead || contacts[$0.value.address]?.agent != $0.key }
+        if let oldest = gone.min(by: { $0.value.lastHeard < $1.value.lastHeard }) { peers[oldest.key] = nil }
+    }
+
     private mutating func note(_ identity: Identity, _ address: PeerAddress, _ now: Duration) {
+        makeRoom(for: identity.agent)
         var peer = peers[identity.agent] ?? Peer(identity: identity, address: address, state: .alive, lastHeard: now)
         peer.identity = identity
         peer.address = address

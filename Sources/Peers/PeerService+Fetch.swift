@@ -94,7 +94,7 @@ extension PeerService {
         _ = try? await client().post(Wire.promote, out.bytes, to: source.address)
     }
 
-    /// Asks a source to keep an object for a time (P3).
+    /// Asks a source to keep an object for a time (P3), from now; for none, to keep it no longer.
     ///
     /// - Returns: whether it does; false where it does not have it.
     /// - Throws: ``PeersError``.

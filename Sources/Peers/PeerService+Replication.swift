@@ -97,7 +97,8 @@ extension PeerService {
             do {
                 let message = try await ask(peer, [self.agent: number])
                 guard let span = message.spans[self.agent], span.upTo > number else { return }
-                _ = try await directory.receive(message, from: agent)
+                _ = try await directory.receive(message, from: agent, ownUpTo: end)
+                try await directory.giveUpLost(message.publications)
                 number = span.upTo
             } catch {
                 failed(peer, error)
@@ -132,7 +133,9 @@ extension PeerService {
 
     /// Logs the first lie of an agent.
     func reportLie(_ agent: AgentID, _ name: String, _ message: String) {
-        let isNew = state.withLockedValue { $0.lyingReported.insert(agent).inserted }
+        let isNew = state.withLockedValue { state in
+            state.lyingReported.count < limits.contactsMax && state.lyingReported.insert(agent).inserted
+        }
         guard isNew else { return }
         logger.error(
             "peer answered with what the protocol does not allow",

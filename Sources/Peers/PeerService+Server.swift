@@ -152,9 +152,6 @@ extension PeerService {
         guard try reader.fixed(UInt8.self) == 1 else { throw ContentError(.unsupported, "unknown request format") }
         let after = try Vector.decode(&reader, agentsMax: limits.agentsMax)
         try reader.end()
-        guard after.values.allSatisfy({ $0 <= UInt64(Int64.max) }) else {
-            throw ContentError(.malformed, "a publication's number has more than 63 bits")
-        }
         return Envelope.seal(try await gather(after).encoded(), compress: caller.isLink)
     }
 

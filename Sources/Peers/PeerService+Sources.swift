@@ -92,6 +92,14 @@ extension PeerService {
         return out
     }
 
+    /// Who may keep an object in this agent's place: for a gateway, whoever it would fetch it from for the agent that
+    /// asks. Any other agent keeps what it has, and passes nothing on.
+    public func sourcesBehind(_ manifest: Digest, for agent: AgentID) -> [Source] {
+        guard configuration.isGateway, let peer = replicator.peer(agent) else { return [] }
+        return sources(for: manifest, level: peer.identity.site == configuration.site ? .gateway : .site)
+            .filter { $0.agent != agent }
+    }
+
     private func rank(_ peer: Membership.Peer, _ manifest: Digest) -> UInt64 {
         var mixed = manifest.suffix ^ peer.identity.agent.low
         mixed = (mixed ^ (mixed >> 33)) &* 0xff51_afd7_ed55_8ccd

@@ -41,8 +41,8 @@ struct PublicationMessage: Sendable {
         spans = [:]
         for _ in 0..<(try reader.count(max: limits.agentsMax)) {
             let agent = try AgentID(decoding: &reader)
-            let after = try reader.count(max: UInt64(Int64.max))
-            let upTo = try reader.count(max: UInt64(Int64.max))
+            let after = try reader.count(max: Vector.numberMax)
+            let upTo = try reader.count(max: Vector.numberMax)
             guard after <= upTo else { throw ContentError(.malformed, "a span ends before it begins") }
             spans[agent] = PublicationSpan(after: after, upTo: upTo)
         }

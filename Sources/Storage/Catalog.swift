@@ -32,6 +32,7 @@ public final class Catalog: Sendable {
 
     let pool: DatabasePool
     let wall: @Sendable () -> UInt64
+    let syncs: CatalogSyncs
 
     /// Opens or makes the catalog of a store.
     ///
@@ -65,6 +66,7 @@ public final class Catalog: Sendable {
     private init(pool: DatabasePool, wall: @escaping @Sendable () -> UInt64) throws {
         self.pool = pool
         self.wall = wall
+        syncs = CatalogSyncs(generation: try pool.read { try Catalog.durableGeneration($0) } + 1)
         (agent, recoveredNumber) = try pool.write { db in
             let agent = try Catalog.ownAgent(db)
             let row = try AgentRows.row(of: agent, in: db)

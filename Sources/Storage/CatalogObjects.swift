@@ -26,14 +26,18 @@ extension Catalog {
     /// Records an object, or what changed of it; the time of reading becomes now.
     public func recordObject(manifest: Digest, size: UInt64, whole: Bool) throws(StorageError) {
         let now = wall()
+        // Read before the commit: a sync that begins after it includes what was stored before.
+        let generation = recorded()
         try write("record object \(manifest)") { db in
             try db.cachedStatement(
                 sql: """
-                    INSERT INTO objects (manifest, size, whole, readAt) VALUES (?, ?, ?, ?)
+                    INSERT INTO objects (manifest, size, whole, readAt, generation) VALUES (?, ?, ?, ?, ?)
                     ON CONFLICT (manifest) DO UPDATE SET size = excluded.size, whole = max(whole, excluded.whole),
-                        readAt = max(readAt, excluded.readAt)
+                        readAt = max(readAt, excluded.readAt), generation = max(generation, excluded.generation)
                     """
-            ).execute(arguments: [Data(manifest.bytes), Int64(bits: size), whole ? 1 : 0, Int64(bits: now)])
+            ).execute(arguments: [
+                Data(manifest.bytes), Int64(bits: size), whole ? 1 : 0, Int64(bits: now), Int64(bits: generation),
+            ])
         }
     }
 

@@ -45,6 +45,10 @@ extension Catalog {
                     """
             )
         }
+        migrator.registerMigration("2") { db in
+            // Whether a power loss may have taken an object's chunks: see ``Catalog/beginSync()``.
+            try db.execute(sql: "ALTER TABLE objects ADD COLUMN generation INTEGER NOT NULL DEFAULT 0")
+        }
         return migrator
     }
 }

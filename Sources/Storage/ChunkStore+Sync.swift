@@ -13,12 +13,14 @@ extension ChunkStore {
     ///
     /// - Throws: ``StorageError`` `io` or `noSpace`.
     public func sync() throws(StorageError) {
+        let generation = catalog.beginSync()
         let ends = withAppender { $0.unsynced }
         if !ends.isEmpty {
             for number in ends.keys.sorted() { try segments[number]?.file.sync() }
             try folder.sync()
             withAppender { $0.setSynced(ends) }
         }
+        if let generation { try catalog.endSync(generation) }
         if withAppender({ $0.aboveWatermarks }) >= ChunkStore.checkpointByteCount { try moveWatermarks() }
         metrics.synced(occupied: occupancy.stored)
     }

@@ -46,6 +46,7 @@ public final class Store: Sendable {
             configuration, catalog: catalog, occupancy: occupancy, lastEnd: lastEnd, secret: secret, logger: logger
         )
         if secret == nil { try state.setSecret(chunks.secret) }
+        if lastEnd == .unknown { try giveUpLostObjects(chunks, catalog, logger: logger) }
         return Store(
             chunks: chunks, catalog: catalog, space: try SpaceLedger(configuration, occupancy: occupancy),
             occupancy: occupancy, lock: lock, state: state, staging: StagingFolder(staging)

@@ -69,7 +69,7 @@ struct PolicyTests {
             book.note(hint(4), exists: true),
         ]
         #expect(noted == [true, true, true, true, false], "the fifth finds the book full")
-        #expect(book.isAnnounced(keys[3]))
+        #expect(book.isAnnounced(keys[3], now: 0))
         var order: [Key] = []
         while let next = book.start().first {
             order.append(next.key)
@@ -78,9 +78,29 @@ struct PolicyTests {
         #expect(order == [keys[2], keys[1], keys[0]])
         book.published(keys[3])
         let started = book.start().map(\.key)
-        #expect(!book.isAnnounced(keys[3]) && started == [keys[3]])
+        #expect(!book.isAnnounced(keys[3], now: 0) && started == [keys[3]])
         let later = [book.note(hint(5), exists: false), book.note(hint(4, at: 200), exists: false)]
         #expect(later == [true, true])
-        #expect(!book.isAnnounced(keys[5]), "a hint is forgotten after its age")
+        #expect(!book.isAnnounced(keys[5], now: 200), "a hint is forgotten after its age")
+    }
+
+    @Test("Hints: one whose sources fail leaves its place to others, is tried again, and is forgotten after its age")
+    func failedHints() throws {
+        var book = HintBook(countMax: 3, ageMax: 100, runningMax: 1)
+        let keys = try (0..<4).map { try Key("ci/\($0)") }
+        for key in keys[..<3] { _ = book.note(.init(key: key, urgent: false, deadline: nil, noted: 0), exists: true) }
+        let first = try #require(book.start().first)
+        let rests = book.rest(first, now: 1)
+        let second = book.start()
+        #expect(rests && second.count == 1 && second[0].key != first.key && book.isWorking(first.key))
+        book.finished(second[0].key)
+        book.resume(first.key)
+        let third = book.start()
+        #expect(third.count == 1)
+        book.finished(third[0].key)
+        let fourth = book.start()
+        #expect(Set([second[0].key, third[0].key] + fourth.map(\.key)) == Set(keys[..<3]))
+        let isForgotten = !book.rest(fourth[0], now: 101)
+        #expect(isForgotten && !book.isWorking(fourth[0].key))
     }
 }

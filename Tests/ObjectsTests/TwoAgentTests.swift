@@ -109,4 +109,53 @@ struct TwoAgentTests {
             open.close()
         }
     }
+
+    @Test("P3: a gateway has another agent of its site keep what a reader across the link has open")
+    func leasesReachThroughGateways() async throws {
+        try await AgentFixture.run(
+            site: "basement", name: "gateway", links: [.init(site: "cloud", address: nil)]
+        ) { gateway in
+            let address = try await gateway.address()
+            try await AgentFixture.run(site: "basement", name: "holder", peers: [address]) { holder in
+                try await AgentFixture.run(
+                    site: "cloud", name: "reader", links: [.init(site: "basement", address: address)]
+                ) { reader in
+                    let key = try Key("ci/v")
+                    let old = noise(6 << 20, seed: 26)
+                    while reader.peers.members().allSatisfy({ $0.state != .alive })
+                        || gateway.peers.members().filter({ $0.state == .alive }).count < 2
+                        || holder.peers.members().allSatisfy({ $0.state != .alive })
+                    {
+                        try await Task.sleep(for: .milliseconds(20))
+                    }
+                    let entry = try await holder.put(key, old)
+                    _ = try #require(try await reader.cache.waitForEntry(key, limit: .seconds(60)))
+                    let open = try reader.cache.open(entry)
+                    // The lease is asked for in the background.
+                    while try holder.cache.status().leases == 0 { try await Task.sleep(for: .milliseconds(20)) }
+                    #expect(try gateway.cache.status().leases == 1)
+                    try await holder.cache.remove(key)
+                    _ = try await holder.cache.collect()
+                    #expect(try await reader.read(open) == old)
+                    open.close()
+                }
+            }
+        }
+    }
+
+    @Test("P6: a read whose source hangs ends with an error that says so")
+    func stalls() async throws {
+        var limits = Objects.Limits()
+        limits.stall = .milliseconds(500)
+        try await AgentFixture.run(limits: limits) { agent in
+            let manifest = noise(32, seed: 5).withUnsafeBytes { Digest($0) }
+            let entry = Entry(
+                key: try Key("ci/nowhere"), version: agent.peers.directory.nextVersion(),
+                body: .object(manifest: manifest, size: 1 << 20), metadata: Metadata(modified: 1))
+            let reader = try agent.cache.open(entry)
+            let error = await #expect(throws: ObjectError.self) { try await reader.prepare(offset: 0, count: 1) }
+            #expect(error?.code == .unavailable)
+            reader.close()
+        }
+    }
 }

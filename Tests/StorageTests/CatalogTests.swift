@@ -224,6 +224,49 @@ struct CatalogTests {
     }
 }
 
+@Suite("Catalog: what is evicted")
+struct CatalogEvictionTests {
+    private let manifest = digest(9)
+
+    @Test("P1: a key whose last copy goes is removed, at the version next to its own, so that what is newer wins")
+    func lastCopy() throws {
+        let box = try CatalogBox()
+        let (agent, other) = (box.catalog.agent, AgentID(high: 1, low: 2))
+        let old = try entry("ci/x", 1000, agent, .object(manifest: manifest, size: 7))
+        _ = try box.catalog.publish([.entry(old)], by: agent)
+        try box.catalog.recordObject(manifest: manifest, size: 7, whole: true)
+        let result = try box.catalog.evict([manifest], by: agent, sparingPinned: true)
+        #expect(result.evicted == [manifest] && result.publications.count == 2)
+        let tombstone = try #require(try box.catalog.entry(old.key))
+        #expect(tombstone.isTombstone && tombstone.version.time == HybridTime(rawValue: 1001))
+        #expect(try box.catalog.object(manifest) == nil)
+        // Published elsewhere before the eviction was known there, and by a clock that is behind ours by now.
+        let newer = try entry("ci/x", 1002, other)
+        let applied = try box.catalog.apply(
+            [Publication(agent: other, number: 1, change: .entry(newer))],
+            spans: [other: PublicationSpan(after: 0, upTo: 1)])
+        #expect(applied.won == [newer])
+    }
+
+    @Test("What a pinned key names stays, and a key that others hold keeps its entry")
+    func sparesPinned() throws {
+        let box = try CatalogBox()
+        let (agent, other) = (box.catalog.agent, AgentID(high: 1, low: 2))
+        let old = try entry("ci/x", 1000, agent, .object(manifest: manifest, size: 7))
+        _ = try box.catalog.publish([.entry(old)], by: agent)
+        try box.catalog.recordObject(manifest: manifest, size: 7, whole: true)
+        try box.catalog.pin(old.key)
+        #expect(try box.catalog.evict([manifest], by: agent, sparingPinned: true).evicted.isEmpty)
+        try box.catalog.unpin(old.key)
+        _ = try box.catalog.apply(
+            [Publication(agent: other, number: 1, change: .holding(manifest: manifest, held: true))],
+            spans: [other: PublicationSpan(after: 0, upTo: 1)])
+        #expect(try box.catalog.evict([manifest], by: agent, sparingPinned: true).evicted == [manifest])
+        #expect(try box.catalog.entry(old.key) == old)
+        #expect(try box.catalog.holders(of: manifest) == [other])
+    }
+}
+
 @Suite("Catalog: replicas converge")
 struct CatalogConvergenceTests {
     /// SplitMix64: small, and the same on every machine.

@@ -168,4 +168,31 @@ import Testing
         }
         return (chunks, corrupt)
     }
+
+    @Test func aRunOfChunksIsKeptLikeEachOfThem() throws {
+        var generator = Seeded("aRunOfChunks")
+        let directory = try TemporaryDirectory()
+        let store = try directory.open()
+        var samples = Sample.some(120, &generator)
+        samples += [Sample([7]), Sample(&generator, count: 262_144)]
+        try store.chunks.insert(samples[0])
+        // Some are here already, some come twice.
+        let run = samples + samples[..<40]
+        let bytes = run.map { sample -> UnsafeMutableRawBufferPointer in
+            let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: sample.bytes.count, alignment: 1)
+            copy.copyBytes(from: sample.bytes)
+            return copy
+        }
+        defer { for copy in bytes { copy.deallocate() } }
+        let chunks = zip(run, bytes).map { RawChunk(digest: $0.digest, bytes: UnsafeRawBufferPointer($1)) }
+        #expect(try store.chunks.insert(chunks) == samples.count - 1)
+        #expect(store.chunks.statistics.chunks == samples.count)
+        for sample in samples { #expect(try store.chunks.holds(sample)) }
+        // The records are found again without the index.
+        let copy = try TemporaryDirectory(copyOf: directory)
+        try FileManager.default.removeItem(atPath: copy.path + "/store/index")
+        let again = try copy.open()
+        for sample in samples { #expect(try again.chunks.holds(sample)) }
+        #expect(again.chunks.statistics.chunks == samples.count)
+    }
 }

@@ -236,4 +236,49 @@ import Testing
             #expect(other.chunks.statistics.corrupt == 0)
         }
     }
+
+    @Test("P4: after a power loss every entry is whole or gone, also one whose name reached the disk before its bytes")
+    func wholeOrGone() throws {
+        var generator = Seeded("wholeOrGone")
+        let directory = try TemporaryDirectory()
+        let store = try directory.open()
+        let agent = store.catalog.agent
+        func publish(_ name: String, _ count: Int) throws -> Entry {
+            let chunk = Sample(generator.bytes(count))
+            let list = BlockList(chunks: [ChunkReference(digest: chunk.digest, length: UInt32(count))])
+            let block = Sample(list.encoded())
+            let manifest = Manifest(
+                algorithm: 1, blocks: [BlockReference(digest: block.digest, length: UInt64(count))])
+            let whole = Sample(manifest.encoded())
+            try store.chunks.insert(chunk)
+            try store.chunks.insert(block, kind: .blockList)
+            try store.chunks.insert(whole, kind: .manifest)
+            try store.catalog.recordObject(manifest: whole.digest, size: UInt64(count), whole: true)
+            let entry = Entry(
+                key: try Key("ci/" + name),
+                version: Version(time: HybridTime(rawValue: UInt64(count)), agent: agent),
+                body: .object(manifest: whole.digest, size: UInt64(count)),
+                metadata: Metadata(modified: 0))
+            _ = try store.catalog.publish([.entry(entry)], by: agent)
+            return entry
+        }
+        let synced = try publish("synced", 20_000)
+        try store.chunks.sync()
+        let end = try size(of: try #require(try directory.segments.last))
+        let unsynced = try publish("unsynced", 30_000)
+        try store.catalog.sync()
+        let crashed = try TemporaryDirectory(copyOf: directory)
+        try losePower(crashed)
+        truncate(try #require(try crashed.segments.last), off_t(end))
+        let after = try crashed.open()
+        #expect(try after.catalog.entry(synced.key) == synced)
+        #expect(try after.chunks.hasWhole(try #require(synced.manifest)))
+        #expect(try after.catalog.entry(unsynced.key)?.isTombstone == true)
+        #expect(try after.catalog.object(try #require(unsynced.manifest)) == nil)
+        #expect(try after.catalog.holders(of: try #require(unsynced.manifest)).isEmpty)
+        // The same loss of power without the loss of bytes takes nothing.
+        let lucky = try TemporaryDirectory(copyOf: directory)
+        try losePower(lucky)
+        #expect(try lucky.open().catalog.entry(unsynced.key) == unsynced)
+    }
 }
