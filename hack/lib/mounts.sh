@@ -28,7 +28,7 @@ start_peer() {
     return 1
 }
 stop_peer() {
-    umount -l "$at/$1" 2>/dev/null || true
+    umount -l "$scratch/mount/$1" 2>/dev/null || true
     stop "${peer_pid[$1]}"
 }
 
