@@ -146,6 +146,8 @@ let package = Package(
             "ControlTests",
             ["Content", "Storage", "Peers", "Objects", "Control", concurrencyHelpers, logging, nioCore, lifecycle]),
         tests("AgentTests", ["Content", "Agent", logging, metrics]),
+        // The policies of `Peers` under a seeded clock and network.
+        tests("SimulationTests", ["Content", "Chunking", "Storage", "Peers", logging]),
         // They run the program itself, which the same build makes.
         tests("IntegrationTests", ["larder", "ProcessSupport"]),
     ],

@@ -31,6 +31,9 @@ public struct AgentID: Hashable, Comparable, Sendable, CustomStringConvertible {
 
     public var description: String { String(hex.prefix(8)) }
 
+    /// The bits are random, so half of them hash as well as all; vectors are compared every second.
+    public func hash(into hasher: inout Hasher) { hasher.combine(low) }
+
     public static func < (a: AgentID, b: AgentID) -> Bool { (a.high, a.low) < (b.high, b.low) }
 }
 
@@ -74,6 +77,9 @@ public struct HybridClock: Sendable {
     /// A clock that continues above `last`, a reading kept from before.
     public init(after last: HybridTime = HybridTime(rawValue: 0)) { self.last = last.rawValue }
 
+    /// The highest reading given or observed so far.
+    public var reading: HybridTime { HybridTime(rawValue: last) }
+
     /// The next reading: above every reading given or observed so far.
     public mutating func next(wallMilliseconds: UInt64) -> HybridTime {
         last = max(last + 1, wallMilliseconds << 16)
@@ -84,13 +90,18 @@ public struct HybridClock: Sendable {
     ///
     /// - Throws: ``ContentError`` `clockDrift` where it is over ``driftMax`` ahead of our wall clock; nothing changes.
     public mutating func observe(_ time: HybridTime, wallMilliseconds: UInt64) throws(ContentError) {
-        guard time.milliseconds <= wallMilliseconds + HybridClock.driftMax else {
+        try HybridClock.check(time, wallMilliseconds: wallMilliseconds)
+        last = max(last, time.rawValue)
+    }
+
+    /// - Throws: ``ContentError`` `clockDrift` where a reading is over ``driftMax`` ahead of our wall clock.
+    public static func check(_ time: HybridTime, wallMilliseconds: UInt64) throws(ContentError) {
+        guard time.milliseconds <= wallMilliseconds + driftMax else {
             throw ContentError(
                 .clockDrift,
                 "a peer's clock is \((time.milliseconds - wallMilliseconds) / 1000) s ahead of this node's; "
-                    + "\(HybridClock.driftMax / 1000) s are allowed: check NTP on both nodes"
+                    + "\(driftMax / 1000) s are allowed: check NTP on both nodes"
             )
         }
-        last = max(last, time.rawValue)
     }
 }

@@ -174,23 +174,19 @@ public final class Directory: Sendable {
         ownUpTo: UInt64? = nil
     ) async throws -> [AgentID: UInt64] {
         try check(message, ownUpTo: ownUpTo)
-        var spans = message.spans
         let now = wall()
-        let publications = message.publications.filter { publication in
-            guard case .entry(let entry) = publication.change else { return true }
-            let isFine = observe(clock: entry.version.time, of: publication.agent, now: now)
-            // Without it the span is not complete: it is asked for again until the clocks agree.
-            if !isFine { spans[publication.agent] = nil }
-            return isFine
-        }
-        metrics.publicationsReceived.increment(by: publications.count)
+        let (admitted, refused) = state.withLockedValue { message.admitted(by: &$0.clock, wallMilliseconds: now) }
+        for (agent, error) in refused { report(error, of: agent) }
+        metrics.publicationsReceived.increment(by: admitted.publications.count)
         let catalog = self.catalog
-        let applied = try await NIOThreadPool.singleton.runIfActive { [spans] in
-            (try catalog.apply(publications, spans: spans), try catalog.vector())
+        let applied = try await NIOThreadPool.singleton.runIfActive {
+            (try catalog.apply(admitted.publications, spans: admitted.spans), try catalog.vector())
         }
         await tell(applied.0.won)
         let vector = applied.1.filter { message.spans.keys.contains($0.key) }
-        replicator.received(vector, claimed: spans.mapValues(\.upTo), from: sender)
+        replicator.update { $0.received(vector, claimed: admitted.spans.mapValues(\.upTo), from: sender) }
+        let unheld = Unheld.candidates(in: admitted.publications)
+        if !unheld.isEmpty { replicator.continuation.yield(.remove(unheld)) }
         return vector
     }
 
@@ -229,23 +225,41 @@ public final class Directory: Sendable {
         if !lost.isEmpty { _ = try await evict(lost, sparingPinned: false) }
     }
 
-    /// Takes note of another's clock. One that is too far ahead is refused, counted, and reported once.
-    @discardableResult
-    func observe(clock time: HybridTime, of other: AgentID, now: UInt64? = nil) -> Bool {
-        let now = now ?? wall()
-        let error: ContentError? = state.withLockedValue { state in
-            do throws(ContentError) {
-                try state.clock.observe(time, wallMilliseconds: now)
-                return nil
-            } catch { return error }
+    /// Removes the keys of those objects that nobody holds any more, where that falls to this agent (P1).
+    func removeUnheld(_ manifests: Set<Digest>) async throws {
+        let catalog = self.catalog
+        let changes = try await NIOThreadPool.singleton.runIfActive {
+            var changes: [Publication.Change] = []
+            for manifest in manifests where try catalog.hasGivenUp(manifest) {
+                let entries = try catalog.keys(of: manifest).compactMap { try catalog.entry($0) }
+                changes += Unheld.removals(
+                    of: entries,
+                    by: catalog.agent,
+                    holders: try catalog.holders(of: manifest),
+                    hasGivenUp: true
+                )
+            }
+            return changes
         }
-        guard let error else { return true }
+        if !changes.isEmpty { _ = try await publish(changes) }
+    }
+
+    /// Looks at another's clock, and reports one that is too far ahead. It is not taken over: versions are above every
+    /// version seen, and one clock that is wrong within the limit shall not set those of all that hear it.
+    func check(clock time: HybridTime, of other: AgentID) {
+        do throws(ContentError) {
+            try HybridClock.check(time, wallMilliseconds: wall())
+        } catch {
+            report(error, of: other)
+        }
+    }
+
+    private func report(_ error: ContentError, of other: AgentID) {
         metrics.drifted.increment()
         let isNew = state.withLockedValue { state in
             state.reported.count < limits.contactsMax && state.reported.insert(other).inserted
         }
         if isNew { logger.error("publications refused", metadata: ["peer": "\(other)", "error": "\(error)"]) }
-        return false
     }
 }
 
@@ -261,12 +275,5 @@ extension Publication {
     /// The entry, where it is one.
     var entry: Entry? {
         if case .entry(let entry) = change { entry } else { nil }
-    }
-
-    /// About the bytes of its encoded form: what is fixed, the key, and an object that travels in its entry.
-    var byteCountEstimate: Int {
-        guard let entry else { return 64 }
-        let inline = if case .inline(let bytes) = entry.body { bytes.count } else { 40 }
-        return 64 + entry.key.text.utf8.count + inline
     }
 }

@@ -1,24 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Content
+public import Content
 
 /// What two agents tell each other every second, in both directions of one exchange.
 ///
 /// Format: `u8` 1, identity, `u64` clock, vector, count and ids of the agents of the sender's site (gateways only),
 /// count and names of the sites to which it holds a link that is up, count and texts of the keys that settle at it.
-struct Heartbeat: Sendable {
+public struct Heartbeat: Sendable {
     /// Keys beyond these are not repeated in heartbeats; they were told in notices of their own.
-    static let settlingMax = 256
+    public static let settlingMax = 256
 
-    var identity: Identity
-    var clock: HybridTime
-    var vector: [AgentID: UInt64]
+    public var identity: Identity
+    public var clock: HybridTime
+    /// Per agent the highest gapless number of its publications that the sender has.
+    public var vector: [AgentID: UInt64]
     /// The agents of the sender's site, so that the other side knows which site holds an object.
-    var siteAgents: [AgentID]
-    var linksUp: [String]
-    var settling: [Key]
+    public var siteAgents: [AgentID]
+    /// The sites to which the sender holds a link that is up.
+    public var linksUp: [String]
+    /// Keys that settle at the sender.
+    public var settling: [Key]
 
-    func encoded() -> [UInt8] {
+    /// The bytes that cross the network.
+    public func encoded() -> [UInt8] {
         var out = ByteWriter(reserving: 256 + vector.count * 24)
         out.fixed(UInt8(1))
         identity.encode(into: &out)
@@ -33,7 +37,7 @@ struct Heartbeat: Sendable {
         return out.bytes
     }
 
-    init(
+    public init(
         identity: Identity,
         clock: HybridTime,
         vector: [AgentID: UInt64],
@@ -49,7 +53,8 @@ struct Heartbeat: Sendable {
         self.settling = settling
     }
 
-    init(decoding bytes: [UInt8], limits: PeersConfiguration.Limits) throws(ContentError) {
+    /// - Throws: ``ContentError`` `malformed` or `unsupported`.
+    public init(decoding bytes: [UInt8], limits: PeersConfiguration.Limits) throws(ContentError) {
         var reader = ByteReader(bytes)
         guard try reader.fixed(UInt8.self) == 1 else { throw ContentError(.unsupported, "unknown heartbeat format") }
         identity = try Identity(decoding: &reader)

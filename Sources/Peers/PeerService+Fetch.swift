@@ -82,7 +82,7 @@ extension PeerService {
     private func note(_ failure: PeerFailure, _ source: Source) {
         metrics.failed(failure.error.code)
         if failure.error.code == .lying { reportLie(source.agent, source.name, failure.error.message) }
-        if failure.isRefused { replicator.suspect(source.agent, isDead: true) }
+        if failure.isRefused { replicator.update { $0.suspect(source.agent, isDead: true) } }
     }
 
     /// Tells a source that a request under way has become more urgent. A courtesy: failure changes nothing.

@@ -14,7 +14,7 @@ extension PeerService {
         // Calls carry our port, so they begin when it is known.
         await bound.wait()
         while !Task.isCancelled {
-            replicator.tick()
+            replicator.update { $0.tick(now: replicator.now) }
             report()
             try? await Task.sleep(for: tick)
         }
@@ -25,12 +25,12 @@ extension PeerService {
         while !Task.isCancelled {
             do {
                 let addresses = try await Resolver.resolve(name)
-                replicator.configure(Replicator.addresses(configuration, resolved: addresses))
+                replicator.update { $0.configure(Replication.addresses(configuration, resolved: addresses)) }
             } catch is CancellationError {
                 return
             } catch {
                 logger.debug("name not resolved", metadata: ["name": "\(name)", "error": "\(error)"])
-                replicator.namesFailed()
+                replicator.update { $0.namesFailed() }
             }
             try? await Task.sleep(for: limits.resolve)
         }
@@ -47,6 +47,7 @@ extension PeerService {
                     case .pull(let agent): await self.pull(from: agent)
                     case .recover(let agent): await self.recover(from: agent)
                     case .notify: await self.sendNotices()
+                    case .remove(let manifests): await self.remove(manifests)
                     }
                 }
             }
@@ -56,18 +57,10 @@ extension PeerService {
 
     /// What we tell in a heartbeat.
     func heartbeat(toSite site: String?) -> Heartbeat {
-        let isLink = site != configuration.site
-        let members = replicator.members
-        let peers = members.filter { $0.identity.site == configuration.site && $0.state != .dead }
-        let linked = members.filter { $0.identity.site != configuration.site && $0.state == .alive }
-        return Heartbeat(
-            identity: identity,
-            clock: directory.clockReading(),
-            vector: replicator.mine,
-            siteAgents: configuration.isGateway && isLink ? [agent] + peers.map(\.identity.agent) : [],
-            linksUp: configuration.isGateway ? Set(linked.map(\.identity.site)).sorted() : [],
-            settling: directory.settlingKeys
-        )
+        let identity = self.identity
+        let clock = directory.clockReading()
+        let settling = directory.settlingKeys
+        return replicator.read { $0.heartbeat(from: identity, to: site, clock: clock, settling: settling) }
     }
 
     private func call(_ address: PeerAddress) async {
@@ -80,20 +73,22 @@ extension PeerService {
             count(.received, answer.count, site: site)
             let heartbeat = try Heartbeat(decoding: answer, limits: limits)
             note(heartbeat)
-            replicator.answered(heartbeat, at: address)
+            replicator.update { $0.answered(heartbeat, at: address, now: replicator.now) }
         } catch {
             let failure = error as? PeerFailure
             metrics.heartbeatFailures.increment()
             let message = failure?.error.message ?? "\(error)"
             logger.debug("heartbeat failed", metadata: ["address": "\(address)", "error": "\(message)"])
-            replicator.callFailed(address, refused: failure?.isRefused ?? false)
+            replicator.update {
+                $0.callFailed(address, refused: failure?.isRefused ?? false, now: replicator.now)
+            }
         }
     }
 
     /// What a heartbeat says besides who is there.
     func note(_ heartbeat: Heartbeat) {
         guard heartbeat.identity.agent != agent else { return }
-        directory.observe(clock: heartbeat.clock, of: heartbeat.identity.agent)
+        directory.check(clock: heartbeat.clock, of: heartbeat.identity.agent)
         if !heartbeat.settling.isEmpty { directory.noteSettling(heartbeat.settling, settling: true) }
     }
 

@@ -26,14 +26,16 @@ extension PeerService {
                 )
                 count(.received, answer.count, site: peer.identity.site)
                 // What it did not take, because clocks differ or something before it is missing, it will ask for.
-                replicator.acknowledged(message.spans.mapValues(\.upTo), by: agent)
+                replicator.update { $0.acknowledged(message.spans.mapValues(\.upTo), by: agent) }
             } catch {
                 let failure = error as? PeerFailure
                 metrics.pushFailures.increment()
                 let message = failure?.error.message ?? "\(error)"
                 logger.debug("push failed", metadata: ["peer": "\(agent)", "error": "\(message)"])
                 let isSilent = failure?.isSilence ?? false
-                return replicator.pushFailed(agent, isDead: failure?.isRefused ?? false, isSilent: isSilent)
+                return replicator.update {
+                    $0.pushFailed(agent, isDead: failure?.isRefused ?? false, isSilent: isSilent)
+                }
             }
         }
     }
@@ -41,32 +43,12 @@ extension PeerService {
     /// What is still current above the numbers, in one message of limited size.
     func gather(_ after: [AgentID: UInt64], wait: Duration = .zero) async throws -> PublicationMessage {
         let catalog = directory.catalog
-        let limit = limits.publicationsMax
-        let byteCountMax = limits.publicationByteCountMax
+        let limits = self.limits
         let own = agent
         return try await NIOThreadPool.singleton.runIfActive {
-            var spans: [AgentID: PublicationSpan] = [:]
-            var publications: [Publication] = []
-            var bytes = 0
-            // Our own first: somebody waits for them.
-            for publisher in after.keys.sorted(by: { ($0 == own ? 0 : 1, $0) < ($1 == own ? 0 : 1, $1) }) {
-                let left = limit - publications.count
-                guard left > 0, bytes < byteCountMax, let number = after[publisher] else { break }
-                let (found, end) = try catalog.publications(of: publisher, after: number, limit: left)
-                var upTo = end
-                for (at, publication) in found.enumerated() {
-                    publications.append(publication)
-                    bytes += publication.byteCountEstimate
-                    if bytes >= byteCountMax, at < found.count - 1 {
-                        upTo = publication.number
-                        break
-                    }
-                }
-                spans[publisher] = PublicationSpan(after: number, upTo: upTo)
+            try PublicationMessage.gather(after, first: own, wait: wait, limits: limits) { publisher, number, limit in
+                try catalog.publications(of: publisher, after: number, limit: limit)
             }
-            let (seconds, attoseconds) = wait.components
-            let milliseconds = seconds * 1000 + attoseconds / 1_000_000_000_000_000
-            return PublicationMessage(wait: UInt32(milliseconds), spans: spans, publications: publications)
         }
     }
 
@@ -85,7 +67,7 @@ extension PeerService {
                 break
             }
         }
-        replicator.pullEnded(agent)
+        replicator.update { $0.pullEnded(agent) }
     }
 
     /// Asks a peer for our own publications above the number that this catalog knew when it was opened.
@@ -102,7 +84,7 @@ extension PeerService {
                 number = span.upTo
             } catch {
                 failed(peer, error)
-                return replicator.recoveryFailed(agent)
+                return replicator.state.withLockedValue { $0.replication.recoveryFailed(agent) }
             }
         }
     }
@@ -124,11 +106,22 @@ extension PeerService {
         let failure = error as? PeerFailure
         if let failure, failure.isSilence {
             metrics.failed(.unavailable)
-            return replicator.suspect(peer.identity.agent, isDead: failure.isRefused)
+            return replicator.update { $0.suspect(peer.identity.agent, isDead: failure.isRefused) }
         }
         let lie = error is ContentError || failure?.error.code == .lying
         metrics.failed(failure?.error.code ?? (lie ? .lying : .storage))
         if lie { reportLie(peer.identity.agent, peer.identity.name, "\(failure?.error.message ?? "\(error)")") }
+    }
+
+    /// Removes the keys of objects that nobody holds any more.
+    func remove(_ manifests: Set<Digest>) async {
+        do {
+            try await directory.removeUnheld(manifests)
+        } catch is CancellationError {
+            // The agent stops; the keys are removed when they are missed.
+        } catch {
+            logger.error("keys that nobody holds not removed", metadata: ["error": "\(error)"])
+        }
     }
 
     /// Logs the first lie of an agent.

@@ -125,7 +125,7 @@ extension PeerService {
             throw ContentError(.malformed, "a heartbeat speaks for another agent than its caller")
         }
         note(heartbeat)
-        _ = replicator.called(heartbeat, from: caller.host)
+        replicator.update { $0.called(heartbeat, from: caller.host, now: replicator.now).actions }
         return self.heartbeat(toSite: caller.site).encoded()
     }
 

@@ -1,25 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Chunking
-import Content
-import Storage
+public import Content
+public import Storage
 
 /// A batch of publications with what it says of completeness: a push, and the answer to a repair request.
 ///
 /// Format: `u8` 1, `u32` milliseconds that the sender waits, count of spans, each agent, after and upTo, count of
 /// publications, publications.
-struct PublicationMessage: Sendable {
-    var wait: UInt32
-    var spans: [AgentID: PublicationSpan]
-    var publications: [Publication]
+public struct PublicationMessage: Sendable {
+    /// Milliseconds that the sender waits for those behind the receiver.
+    public var wait: UInt32
+    /// Per publisher the numbers among which everything that is still current is here.
+    public var spans: [AgentID: PublicationSpan]
+    public var publications: [Publication]
 
-    init(wait: UInt32 = 0, spans: [AgentID: PublicationSpan], publications: [Publication]) {
+    public init(wait: UInt32 = 0, spans: [AgentID: PublicationSpan], publications: [Publication]) {
         self.wait = wait
         self.spans = spans
         self.publications = publications
     }
 
-    func encoded() -> [UInt8] {
+    /// The bytes that cross the network, before compression.
+    public func encoded() -> [UInt8] {
         var out = ByteWriter(reserving: 64 + spans.count * 32 + publications.count * 192)
         out.fixed(UInt8(1))
         out.fixed(wait)
@@ -34,7 +37,8 @@ struct PublicationMessage: Sendable {
         return out.bytes
     }
 
-    init(decoding bytes: [UInt8], limits: PeersConfiguration.Limits) throws(ContentError) {
+    /// - Throws: ``ContentError`` `malformed` or `unsupported`.
+    public init(decoding bytes: [UInt8], limits: PeersConfiguration.Limits) throws(ContentError) {
         var reader = ByteReader(bytes)
         guard try reader.fixed(UInt8.self) == 1 else { throw ContentError(.unsupported, "unknown message format") }
         wait = try reader.fixed()
@@ -66,54 +70,5 @@ struct PublicationMessage: Sendable {
         if case .entry(let entry) = publication.change, entry.version.agent != publication.agent {
             throw ContentError(.malformed, "a publication of \(publication.agent) holds another agent's version")
         }
-    }
-}
-
-/// A body of a message: plain between peers, compressed over a link.
-///
-/// Format: `u8` codec, `u32` raw length, payload.
-enum Envelope {
-    /// Small messages gain nothing.
-    static let compressedFrom = 512
-
-    static func seal(_ raw: [UInt8], compress: Bool) -> [UInt8] {
-        var out = ByteWriter(reserving: raw.count + 5)
-        if compress, raw.count >= compressedFrom {
-            var packed = [UInt8](repeating: 0, count: Compressor.bound(raw.count))
-            let (codec, count) = raw.withUnsafeBytes { source in
-                packed.withUnsafeMutableBytes { Compressor(level: BatchFrame.level).compress(source, into: $0) }
-            }
-            if codec == .zstd {
-                out.fixed(Codec.zstd.rawValue)
-                out.fixed(UInt32(raw.count))
-                out.raw(packed.prefix(count))
-                return out.bytes
-            }
-        }
-        out.fixed(Codec.plain.rawValue)
-        out.fixed(UInt32(raw.count))
-        out.raw(raw)
-        return out.bytes
-    }
-
-    static func open(_ bytes: [UInt8], max: Int) throws -> [UInt8] {
-        var reader = ByteReader(bytes)
-        guard let codec = Codec(rawValue: try reader.fixed()) else {
-            throw ContentError(.unsupported, "unknown codec of a message")
-        }
-        let count = Int(try reader.fixed(UInt32.self))
-        guard count <= max else { throw ContentError(.malformed, "a message has \(count) bytes and may have \(max)") }
-        let payload = Array(try reader.raw(reader.remaining))
-        if codec == .plain {
-            guard payload.count == count else { throw ContentError(.malformed, "a message is not as long as it says") }
-            return payload
-        }
-        var raw = [UInt8](repeating: 0, count: count)
-        try raw.withUnsafeMutableBytes { out in
-            try payload.withUnsafeBytes { source in
-                try Decompressor.withShared { try $0.decompress(codec, source, into: out) }
-            }
-        }
-        return raw
     }
 }

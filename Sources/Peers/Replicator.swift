@@ -3,23 +3,21 @@
 import Content
 import NIOConcurrencyHelpers
 
-/// The shell around membership and vectors: who must be called, told or asked next, and who waits for it.
+/// The shell around ``Replication``: one lock, a clock, and the tasks that wait.
 ///
-/// It decides under one lock and does nothing itself: ``commands`` are carried out by ``PeerService``'s tasks, at most
-/// one of a kind per peer, so the stream holds no more than a few commands per peer.
+/// It decides under the lock and does nothing itself: ``commands`` are carried out by ``PeerService``'s tasks, at most
+/// one of a kind per peer and message, so the stream holds no more than a few commands per peer.
 final class Replicator: Sendable {
     /// What is to be done next.
     enum Command: Sendable {
-        /// Call an address with a heartbeat.
         case call(PeerAddress)
-        /// Tell a peer what it lacks, until it lacks nothing.
         case push(AgentID)
-        /// Ask a peer for what we lack.
         case pull(AgentID)
-        /// Ask a peer for our own publications that a power loss may have taken.
         case recover(AgentID)
         /// Send the notices that have gathered.
         case notify
+        /// Remove the keys of these objects where nobody holds them any more.
+        case remove(Set<Digest>)
     }
 
     struct Notice: Sendable {
@@ -30,30 +28,14 @@ final class Replicator: Sendable {
     /// Notices that wait to be sent; beyond them they are dropped, they are a courtesy.
     static let noticesMax = 1000
 
-    struct Acknowledgement {
-        let vector: [AgentID: UInt64]
-        var missing: Set<AgentID>
-        let signal: Signal
-    }
-
     struct State {
-        var membership: Membership
-        var table: VectorTable
-        var isBehind = true
-        /// Whether a name must be resolved before all addresses are known.
-        var awaitsNames: Bool
-        var pushing: Set<AgentID> = []
-        var pulling: Set<AgentID> = []
-        var recovered: Set<AgentID> = []
+        var replication: Replication
         var notices: [Notice] = []
         var isNotifying = false
-        var acknowledgements: [UInt64: Acknowledgement] = [:]
-        var catchUps: [UInt64: Signal] = [:]
-        var counter: UInt64 = 0
+        var signals: [UInt64: Signal] = [:]
     }
 
     let own: AgentID
-    let site: String
     let recoveredNumber: UInt64
     let commands: AsyncStream<Command>
     let continuation: AsyncStream<Command>.Continuation
@@ -62,102 +44,132 @@ final class Replicator: Sendable {
 
     init(own: AgentID, configuration: PeersConfiguration, mine: [AgentID: UInt64], recovered: UInt64) {
         self.own = own
-        self.site = configuration.site
         self.recoveredNumber = recovered
         (commands, continuation) = AsyncStream.makeStream()
-        var membership = Membership(
-            own: own,
-            site: configuration.site,
-            links: Set(configuration.links.map(\.site)),
-            limits: configuration.limits
-        )
-        membership.configure(Replicator.addresses(configuration, resolved: []))
-        var state = State(
-            membership: membership,
-            table: VectorTable(own: own, isGateway: configuration.isGateway, mine: mine),
-            awaitsNames: configuration.dns != nil
-        )
-        state.isBehind = !membership.isFirstRoundOver || state.awaitsNames
-        self.state = NIOLockedValueBox(state)
-    }
-
-    /// The addresses of a configuration, with the site that must answer there.
-    static func addresses(_ configuration: PeersConfiguration, resolved: [PeerAddress]) -> [PeerAddress: String?] {
-        var out: [PeerAddress: String?] = [:]
-        for address in configuration.peers + resolved { out.updateValue(nil, forKey: address) }
-        for link in configuration.links {
-            if let address = link.address { out.updateValue(link.site, forKey: address) }
-        }
-        return out
+        let replication = Replication(own: own, configuration: configuration, mine: mine, recovered: recovered)
+        self.state = NIOLockedValueBox(State(replication: replication))
     }
 
     var now: Duration { start.duration(to: .now) }
-    var isBehind: Bool { state.withLockedValue { $0.isBehind } }
-    var mine: [AgentID: UInt64] { state.withLockedValue { $0.table.mine } }
-    var members: [Membership.Peer] { state.withLockedValue { $0.membership.all } }
-    var silentAddresses: [(address: PeerAddress, site: String)] {
-        state.withLockedValue { $0.membership.silentAddresses }
-    }
+    var isBehind: Bool { read { $0.isBehind } }
+    var mine: [AgentID: UInt64] { read { $0.table.mine } }
+    var members: [Membership.Peer] { read { $0.membership.all } }
+    var silentAddresses: [(address: PeerAddress, site: String)] { read { $0.membership.silentAddresses } }
 
-    func peer(_ agent: AgentID) -> Membership.Peer? { state.withLockedValue { $0.membership.peer(agent) } }
+    func peer(_ agent: AgentID) -> Membership.Peer? { read { $0.membership.peer(agent) } }
+
+    func expectedSite(at address: PeerAddress) -> String { read { $0.membership.expectedSite(at: address) } }
 
     /// The numbers by which a peer is behind us and we are behind it.
     func lag(of agent: AgentID) -> (owed: Int, missing: Int) {
-        state.withLockedValue { ($0.table.owed(to: agent).count, $0.table.gaps(at: agent).count) }
+        read { ($0.table.owed(to: agent).count, $0.table.gaps(at: agent).count) }
     }
 
-    /// Changes the state under the lock, then issues the commands and signals that follow from it.
-    func update<R>(_ body: (inout State) -> R) -> R {
-        let (result, commands, signals) = state.withLockedValue { state in
-            let result = body(&state)
-            let (commands, signals) = Replicator.consequences(&state)
-            return (result, commands, signals)
+    func read<R>(_ body: (Replication) -> R) -> R { state.withLockedValue { body($0.replication) } }
+
+    /// Tells the policy what happened, under the lock, and then does what it says.
+    func update(_ body: (inout Replication) -> [Replication.Action]) {
+        change { state in ((), body(&state.replication)) }
+    }
+
+    private func change<R>(_ body: (inout State) -> (R, [Replication.Action])) -> R {
+        let (result, actions, signals) = state.withLockedValue { state in
+            let (result, actions) = body(&state)
+            let signals = actions.compactMap { action -> Signal? in
+                if case .done(let waiter) = action { state.signals.removeValue(forKey: waiter) } else { nil }
+            }
+            return (result, actions, signals)
         }
-        for command in commands { continuation.yield(command) }
+        for action in actions {
+            switch action {
+            case .call(let address): continuation.yield(.call(address))
+            case .push(let agent): continuation.yield(.push(agent))
+            case .pull(let agent): continuation.yield(.pull(agent))
+            case .recover(let agent): continuation.yield(.recover(agent))
+            case .done: break
+            }
+        }
         for signal in signals { signal.set() }
         return result
     }
 
-    /// What follows from a state: pushes that are due, acknowledgements that are complete, catching up that is done.
-    private static func consequences(_ state: inout State) -> (commands: [Command], signals: [Signal]) {
-        var commands: [Command] = []
-        var signals: [Signal] = []
-        let firstRound = state.membership.isFirstRoundOver && !state.awaitsNames
-        state.isBehind = !firstRound || state.table.isBehind
-        for (id, acknowledgement) in state.acknowledgements {
-            let missing = acknowledgement.missing.filter { state.table.owes(to: $0, acknowledgement.vector) }
-            state.acknowledgements[id]?.missing = missing
-            if missing.isEmpty {
-                state.acknowledgements[id] = nil
-                signals.append(acknowledgement.signal)
-            }
+    /// Tells the policy what happened and waits until what it says to wait for is done, no longer than `limit`.
+    ///
+    /// - Returns: whether it is done.
+    private func wait(
+        limit: Duration,
+        _ body: (inout Replication) -> (waiter: UInt64?, actions: [Replication.Action])
+    ) async -> Bool {
+        let signal = Signal()
+        let waiter: UInt64? = change { state in
+            let (waiter, actions) = body(&state.replication)
+            if let waiter { state.signals[waiter] = signal }
+            return (waiter, actions)
         }
-        if !state.isBehind {
-            signals += state.catchUps.values
-            state.catchUps = [:]
+        guard let waiter else { return true }
+        let isDone = await signal.wait(limit: limit)
+        state.withLockedValue { state in
+            state.replication.gaveUp(waiter)
+            state.signals[waiter] = nil
         }
-        if !state.notices.isEmpty, !state.isNotifying {
-            state.isNotifying = true
-            commands.append(.notify)
-        }
-        return (commands, signals)
+        return isDone
+    }
+}
+
+// Publications.
+extension Replicator {
+    /// Something of our own was committed: tells it and waits for live peers, no longer than `limit`.
+    func published(number: UInt64, limit: Duration) async {
+        await forward([own: number], except: nil, limit: limit)
     }
 
-    /// Starts pushes to those who lack some of these numbers and are not being told already.
-    func kick(_ vector: [AgentID: UInt64]) {
-        let due = state.withLockedValue { state in
-            let due = state.table.owing(vector).subtracting(state.pushing)
-            state.pushing.formUnion(due)
-            return due
-        }
-        for agent in due { continuation.yield(.push(agent)) }
+    /// Tells peers up to these numbers and waits until the live ones have them, no longer than `limit`.
+    func forward(_ vector: [AgentID: UInt64], except: AgentID?, limit: Duration) async {
+        _ = await wait(limit: limit) { $0.forward(vector, except: except) }
     }
 
-    /// Starts a push to a peer that lacks something, unless it is being told already.
-    func kick(_ agent: AgentID) {
+    /// Asks those that are ahead; returns when nothing is missing, or false after `limit`.
+    func catchUp(limit: Duration) async -> Bool {
+        await wait(limit: limit) { replication in
+            let (waiter, actions) = replication.catchUp()
+            return (waiter, actions)
+        }
+    }
+
+    /// What to push to a peer next, or nil where it lacks nothing and the push is over.
+    func owed(to agent: AgentID) -> (peer: Membership.Peer, after: [AgentID: UInt64])? {
+        state.withLockedValue { $0.replication.owed(to: agent) }
+    }
+
+    /// What to ask a peer for, or nil where nothing is missing and the pull is over.
+    func gaps(at agent: AgentID) -> (peer: Membership.Peer, after: [AgentID: UInt64])? { read { $0.gaps(at: agent) } }
+}
+
+// Notices.
+extension Replicator {
+    func notify(_ notice: SettlingNotice, except: AgentID?) {
         let isDue = state.withLockedValue { state in
-            !state.table.owed(to: agent).isEmpty && state.pushing.insert(agent).inserted
+            guard state.notices.count < Replicator.noticesMax else { return false }
+            if let last = state.notices.last, last.except == except, last.notice.settling == notice.settling,
+                last.notice.hops == notice.hops,
+                last.notice.keys.count + notice.keys.count <= SettlingNotice.keyCountMax
+            {
+                state.notices[state.notices.count - 1].notice.keys += notice.keys
+            } else {
+                state.notices.append(Notice(notice: notice, except: except))
+            }
+            defer { state.isNotifying = true }
+            return !state.isNotifying
         }
-        if isDue { continuation.yield(.push(agent)) }
+        if isDue { continuation.yield(.notify) }
+    }
+
+    /// The notices that have gathered; nil where there are none and sending is over.
+    func takeNotices() -> [Notice]? {
+        state.withLockedValue { state in
+            defer { state.notices = [] }
+            if state.notices.isEmpty { state.isNotifying = false }
+            return state.notices.isEmpty ? nil : state.notices
+        }
     }
 }

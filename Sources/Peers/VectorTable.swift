@@ -13,50 +13,76 @@ public struct VectorTable: Sendable {
         var told: [AgentID: UInt64] = [:]
         /// What it last said that it has.
         var says: [AgentID: UInt64] = [:]
-        /// What it said one heartbeat before: what it had then and we lack now was lost, not just on its way.
+        /// What it said a while before: what it had then and we lack now was lost, not just on its way.
         var said: [AgentID: UInt64] = [:]
+        /// What is to become that, and when it was said.
+        var ripening: (vector: [AgentID: UInt64], at: Duration)?
         let isLink: Bool
-        /// Whether it has something that we lack; kept, because every look-up that misses asks for it.
+        /// Whether what it says names something that we lack; kept, because every look-up that misses asks for it.
+        var isLacked = false
+        /// Whether it is waited for: it has something that we lack, and was not just asked in vain.
         var isAhead = false
     }
 
     private let own: AgentID
     private let isGateway: Bool
+    private let memory: Duration
     public private(set) var mine: [AgentID: UInt64]
     private var others: [AgentID: Other] = [:]
     /// Agents that are known to be of our site; they tell their peers themselves.
     public var siteAgents: Set<AgentID> = []
 
-    public init(own: AgentID, isGateway: Bool, mine: [AgentID: UInt64]) {
+    /// - Parameter memory: how old a word must be to count as known: as long as a gateway may wait for those behind it.
+    public init(own: AgentID, isGateway: Bool, mine: [AgentID: UInt64], memory: Duration) {
         self.own = own
         self.isGateway = isGateway
         self.mine = mine
+        self.memory = memory
     }
 
     /// Our own numbers rose.
     public mutating func advance(_ vector: [AgentID: UInt64]) {
         for (agent, number) in vector { mine[agent] = max(mine[agent] ?? 0, number) }
-        for (agent, other) in others where other.isAhead {
-            let isAhead = lacks(other.says)
-            others[agent]?.isAhead = isAhead
+        for (agent, other) in others where other.isLacked {
+            let isLacked = lacks(other.says)
+            others[agent]?.isLacked = isLacked
+            if !isLacked { others[agent]?.isAhead = false }
         }
     }
 
     /// A live agent said what it has.
     ///
     /// What a new one lacks it will ask for, so it is told only what is new from now on. What a known one says does not
-    /// count as told before its next word: a gateway has a publication some time before those behind it have it, and
-    /// only its acknowledgement says that they do.
+    /// count as told before it is as old as `memory`: a gateway has a publication some time before those behind it have
+    /// it, and only its acknowledgement says that they do.
     ///
-    /// - Returns: whether something that it had one heartbeat ago is missing here, or it is new: time to ask it.
-    public mutating func heard(_ vector: [AgentID: UInt64], from agent: AgentID, isLink: Bool) -> Bool {
-        let old = others[agent]
-        var other = Other(said: old?.says ?? vector, isLink: isLink)
-        other.says = vector
-        other.told = (old?.told ?? mine).merging(other.said) { max($0, $1) }
-        other.isAhead = lacks(vector)
+    /// - Returns: whether something that it had that long ago is missing here, or it is new: time to ask it.
+    public mutating func heard(
+        _ vector: [AgentID: UInt64],
+        from agent: AgentID,
+        isLink: Bool,
+        now: Duration
+    ) -> Bool {
+        guard var other = others[agent] else {
+            var other = Other(told: mine, says: vector, said: vector, isLink: isLink)
+            other.isLacked = lacks(vector)
+            other.isAhead = other.isLacked
+            others[agent] = other
+            return other.isLacked
+        }
+        if let (vector, at) = other.ripening, now - at >= memory {
+            other.told.merge(vector) { max($0, $1) }
+            other.said = vector
+            other.ripening = nil
+        }
+        if other.says != vector {
+            other.says = vector
+            other.isLacked = lacks(vector)
+        }
+        if other.ripening == nil, other.said != other.says { other.ripening = (other.says, now) }
+        other.isAhead = other.isLacked
         others[agent] = other
-        return lacks(other.said)
+        return other.isLacked && lacks(other.said)
     }
 
     /// An agent acknowledged a push up to these numbers.
@@ -68,7 +94,10 @@ public struct VectorTable: Sendable {
     public mutating func sent(_ vector: [AgentID: UInt64], by agent: AgentID) {
         acknowledged(vector, by: agent)
         others[agent]?.says.merge(vector) { max($0, $1) }
-        if lacks(vector) { others[agent]?.isAhead = true }
+        if lacks(vector) {
+            others[agent]?.isLacked = true
+            others[agent]?.isAhead = true
+        }
     }
 
     /// An agent is no longer alive: nobody waits for it, and nothing is known of what it has.
@@ -103,6 +132,10 @@ public struct VectorTable: Sendable {
     public func owed(to agent: AgentID) -> [AgentID: UInt64] {
         guard let other = others[agent] else { return [:] }
         var out: [AgentID: UInt64] = [:]
+        guard isGateway else {
+            let (number, told) = (mine[own] ?? 0, other.told[own] ?? 0)
+            return number > told ? [own: told] : [:]
+        }
         for (publisher, number) in mine where number > other.told[publisher] ?? 0 && tells(publisher, other.isLink) {
             guard publisher != agent else { continue }
             out[publisher] = other.told[publisher] ?? 0

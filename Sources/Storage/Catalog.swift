@@ -67,14 +67,23 @@ public final class Catalog: Sendable {
         self.pool = pool
         self.wall = wall
         syncs = CatalogSyncs(generation: try pool.read { try Catalog.durableGeneration($0) } + 1)
-        (agent, recoveredNumber) = try pool.write { db in
-            let agent = try Catalog.ownAgent(db)
-            let row = try AgentRows.row(of: agent, in: db)
-            try db.execute(
-                sql: "UPDATE agents SET upTo = upTo + ? WHERE id = ?",
-                arguments: [Int64(Catalog.numberGap), row.id]
-            )
-            return (agent, row.upTo)
+        // Numbers above the gap are given from now on: that it was skipped must survive a power loss before one is.
+        (agent, recoveredNumber) = try pool.writeWithoutTransaction { db in
+            try db.execute(sql: "PRAGMA synchronous = FULL")
+            defer { try? db.execute(sql: "PRAGMA synchronous = NORMAL") }
+            var opened: (AgentID, UInt64)?
+            try db.inTransaction {
+                let agent = try Catalog.ownAgent(db)
+                let row = try AgentRows.row(of: agent, in: db)
+                try db.execute(
+                    sql: "UPDATE agents SET upTo = upTo + ? WHERE id = ?",
+                    arguments: [Int64(Catalog.numberGap), row.id]
+                )
+                opened = (agent, row.upTo)
+                return .commit
+            }
+            guard let opened else { throw StorageError(.io, "the catalog did not say whose it is") }
+            return opened
         }
     }
 

@@ -96,7 +96,8 @@ extension Catalog {
         }
     }
 
-    /// What is still current of an agent's publications above a number, in the order of their numbers.
+    /// What is still current of an agent's publications above a number and up to the gapless one, in the order of
+    /// their numbers. What came after a gap is here, but nothing can be said of its completeness yet.
     ///
     /// - Returns: also the number up to which the answer is complete: that of the last one where the limit cut it.
     public func publications(
@@ -109,14 +110,15 @@ extension Catalog {
                 guard let row = try AgentRows.find(agent, in: db) else { return ([], after) }
                 let statement = try db.cachedStatement(
                     sql: """
-                        SELECT number, 0, encoded FROM entries WHERE agent = ?1 AND number > ?2
+                        SELECT number, 0, encoded FROM entries WHERE agent = ?1 AND number > ?2 AND number <= ?4
                         UNION ALL
-                        SELECT number, 1 + held, manifest FROM holdings h WHERE agent = ?1 AND number > ?2
+                        SELECT number, 1 + held, manifest FROM holdings h WHERE agent = ?1 AND number > ?2 AND number <= ?4
                             AND NOT EXISTS (SELECT 1 FROM entries e WHERE e.agent = h.agent AND e.number = h.number)
                         ORDER BY 1 LIMIT ?3
                         """
                 )
-                let rows = try Row.fetchAll(statement, arguments: [row.id, Int64(bits: after), limit])
+                let arguments: StatementArguments = [row.id, Int64(bits: after), limit, Int64(bits: row.upTo)]
+                let rows = try Row.fetchAll(statement, arguments: arguments)
                 let publications = try rows.map { row in
                     let bytes = [UInt8](row[2] as Data)
                     let change: Publication.Change =

@@ -181,19 +181,20 @@ struct VectorTableTests {
     private let peer = AgentID(high: 0, low: 2)
     private let link = AgentID(high: 0, low: 3)
     private let far = AgentID(high: 0, low: 4)
+    private let memory = Duration.seconds(1)
 
     @Test("An agent tells only what is its own; a gateway hands on between its site and its links, and not back")
     func telling() {
-        var node = VectorTable(own: own, isGateway: false, mine: [own: 5, far: 7])
-        _ = node.heard([:], from: peer, isLink: false)
+        var node = VectorTable(own: own, isGateway: false, mine: [own: 5, far: 7], memory: memory)
+        _ = node.heard([:], from: peer, isLink: false, now: .zero)
         // What was before it asks for.
         #expect(node.owed(to: peer).isEmpty)
         node.advance([own: 6, far: 8])
         #expect(node.owed(to: peer) == [own: 5])
-        var gateway = VectorTable(own: own, isGateway: true, mine: [own: 5, peer: 3, far: 7])
+        var gateway = VectorTable(own: own, isGateway: true, mine: [own: 5, peer: 3, far: 7], memory: memory)
         gateway.siteAgents = [peer]
-        _ = gateway.heard([:], from: peer, isLink: false)
-        _ = gateway.heard([far: 8], from: link, isLink: true)
+        _ = gateway.heard([:], from: peer, isLink: false, now: .zero)
+        _ = gateway.heard([far: 8], from: link, isLink: true, now: .zero)
         gateway.advance([own: 6, peer: 4, far: 8])
         #expect(gateway.owed(to: peer) == [own: 5, far: 7])
         #expect(gateway.owed(to: link) == [own: 5, peer: 3])
@@ -201,28 +202,34 @@ struct VectorTableTests {
         #expect(gateway.owed(to: link).isEmpty)
     }
 
-    @Test("P5: that a gateway has a publication is no acknowledgement before it says so twice")
+    @Test("P5: that a gateway has a publication is no acknowledgement before it said so a while ago")
     func hearsay() {
-        var node = VectorTable(own: own, isGateway: false, mine: [own: 5])
-        _ = node.heard([own: 5], from: peer, isLink: false)
+        var node = VectorTable(own: own, isGateway: false, mine: [own: 5], memory: memory)
+        _ = node.heard([own: 5], from: peer, isLink: false, now: .zero)
         node.advance([own: 6])
-        _ = node.heard([own: 6], from: peer, isLink: false)
+        // Both ends call, so two words may follow each other at once.
+        _ = node.heard([own: 6], from: peer, isLink: false, now: .milliseconds(1000))
+        _ = node.heard([own: 6], from: peer, isLink: false, now: .milliseconds(1001))
         #expect(node.owing([own: 6]) == [peer])
-        _ = node.heard([own: 6], from: peer, isLink: false)
+        _ = node.heard([own: 6], from: peer, isLink: false, now: .milliseconds(2000))
         #expect(node.owing([own: 6]).isEmpty)
     }
 
-    @Test("What a peer had one heartbeat ago and we lack is asked for; what is on its way is not")
+    @Test("What a peer had a while ago and we lack is asked for; what is on its way is not")
     func asking() {
-        var table = VectorTable(own: own, isGateway: false, mine: [own: 5])
-        check(table.heard([far: 3, own: 9], from: peer, isLink: false))
+        var table = VectorTable(own: own, isGateway: false, mine: [own: 5], memory: memory)
+        check(table.heard([far: 3, own: 9], from: peer, isLink: false, now: .zero))
         #expect(table.isBehind)
         #expect(table.gaps(at: peer) == [far: 0])
         table.advance([far: 3])
         #expect(!table.isBehind)
-        check(!table.heard([far: 4], from: peer, isLink: false))
+        check(!table.heard([far: 4], from: peer, isLink: false, now: .milliseconds(900)))
         #expect(table.isBehind)
-        check(table.heard([far: 4], from: peer, isLink: false))
+        check(!table.heard([far: 4], from: peer, isLink: false, now: .milliseconds(1000)))
+        check(table.heard([far: 4], from: peer, isLink: false, now: .milliseconds(1900)))
+        table.exhausted(peer)
+        #expect(!table.isBehind)
+        check(table.heard([far: 4], from: peer, isLink: false, now: .milliseconds(2000)))
         table.lost(peer)
         #expect(!table.isBehind)
     }
