@@ -9,6 +9,8 @@ public import Content
 public struct DeltaPlan: Sendable {
     /// Bytes of chunks after which a batch ends: smaller ones share less, larger ones take longer to be of use.
     public static let batchByteCount = 1 << 20
+    /// What a batch may have with its bases before it ends: those with few bases have more chunks instead.
+    private static let windowByteCount = 2 << 20
     /// The most bytes of bases beside them.
     public static let baseByteCount = 4 << 20
 
@@ -41,15 +43,7 @@ public struct DeltaPlan: Sendable {
                 ? bases[place.base].sequence.chunks[place.position] : wanted[place.position].chunk
             return Int(chunk.length)
         }
-        var targets: [ChunkReference] = []
-        var batches: [Batch] = []
-        var open = OpenBatch()
-        func close() {
-            if open.start < targets.count {
-                batches.append(Batch(targets: open.start..<targets.count, bases: open.bases.sorted()))
-            }
-            open = OpenBatch(start: targets.count)
-        }
+        var assembly = Assembly()
         var cursor = BaseCursor()
         for run in runs {
             var offset = run.offset
@@ -57,46 +51,58 @@ public struct DeltaPlan: Sendable {
                 let range = offset..<offset + UInt64(chunk.length)
                 offset = range.upperBound
                 guard run.isWanted[i] else {
-                    if let place = cursor.find(chunk, in: self.bases) {
-                        cursor.passed(place)
-                    } else {
-                        cursor.passedNew()
-                    }
+                    cursor.pass(chunk, in: self.bases)
                     continue
                 }
-                let chosen = choice.bases(
-                    of: BaseChoice.Target(chunk: chunk, range: range, sketch: run.sketches[i], expected: cursor.next),
-                    outline: outline,
-                    crossed: usesTargets ? open.start : 0
+                let target = BaseChoice.Target(
+                    chunk: chunk, range: range, sketch: run.sketches[i], expected: cursor.next
                 )
+                let crossed = usesTargets ? assembly.start : 0
+                assembly.append(chunk, choice.bases(of: target, outline: outline, crossed: crossed), length)
                 cursor.passedNew()
-                let fresh = chosen.filter { !open.bases.contains($0) }
-                let weight = fresh.reduce(0) { $0 + length($1) }
-                if open.targetByteCount + Int(chunk.length) > DeltaPlan.batchByteCount
-                    || open.baseByteCount + weight > DeltaPlan.baseByteCount
-                    || open.bases.count + fresh.count > BasePositions.countMax
-                {
-                    close()
-                    open.bases = Set(chosen)
-                    open.baseByteCount = chosen.reduce(0) { $0 + length($1) }
-                } else {
-                    open.bases.formUnion(fresh)
-                    open.baseByteCount += weight
-                }
-                open.targetByteCount += Int(chunk.length)
-                targets.append(chunk)
             }
         }
-        close()
-        self.targets = targets
-        self.batches = batches
+        assembly.close()
+        targets = assembly.targets
+        batches = assembly.batches
     }
 
-    private struct OpenBatch {
+    /// The batches so far, and the one that is under way.
+    private struct Assembly {
+        var targets: [ChunkReference] = []
+        var batches: [Batch] = []
+        /// Of the batch under way: its first target, its bases, and bytes of both.
         var start = 0
-        var bases: Set<BasePosition> = []
-        var baseByteCount = 0
-        var targetByteCount = 0
+        private var bases: Set<BasePosition> = []
+        private var baseByteCount = 0
+        private var targetByteCount = 0
+
+        mutating func append(_ chunk: ChunkReference, _ chosen: [BasePosition], _ length: (BasePosition) -> Int) {
+            let fresh = chosen.filter { !bases.contains($0) }
+            let raw = targetByteCount + Int(chunk.length)
+            let base = baseByteCount + fresh.reduce(0) { $0 + length($1) }
+            if (raw > batchByteCount && raw + base > windowByteCount) || raw > DeltaEncoder.targetByteCountMax
+                || base > DeltaPlan.baseByteCount || bases.count + fresh.count > BasePositions.countMax
+            {
+                close()
+                bases = Set(chosen)
+                baseByteCount = chosen.reduce(0) { $0 + length($1) }
+            } else {
+                bases.formUnion(fresh)
+                baseByteCount = base
+            }
+            targetByteCount += Int(chunk.length)
+            targets.append(chunk)
+        }
+
+        /// Ends the batch under way.
+        mutating func close() {
+            if start < targets.count { batches.append(Batch(targets: start..<targets.count, bases: bases.sorted())) }
+            start = targets.count
+            bases = []
+            baseByteCount = 0
+            targetByteCount = 0
+        }
     }
 
     /// The bases of a batch, as chunks.
@@ -142,6 +148,13 @@ public struct DeltaPlan: Sendable {
         } catch {
             return .failure(error)
         }
+    }
+}
+
+extension BaseCursor {
+    /// A chunk was passed of which nobody knows whether the bases have it.
+    fileprivate mutating func pass(_ chunk: ChunkReference, in bases: [ChunkSequence]) {
+        if let place = find(chunk, in: bases) { passed(place) } else { passedNew() }
     }
 }
 

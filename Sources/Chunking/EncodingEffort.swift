@@ -3,13 +3,19 @@
 /// How hard a link's sender compresses: as hard as the link gives time for, and as the object's share of the cores
 /// allows. One value for each object under way; deterministic.
 public struct EncodingEffort: Sendable {
-    /// Core-seconds that encoding may take for each byte of the whole object: with sketches and the receiver's decoding
-    /// it stays under three core-seconds a gigabyte.
-    public static let secondsPerByteMax = 2.0e-9
-    /// The part of a link's time that encoding may take: the other half of a core is the reader's of the chunks.
-    private static let linkPart = 0.5
-    /// Without a link's rate the bytes are waited for: the level that gives the most for its time.
-    private static let unpacedLevel: Int32 = 3
+    /// Core-seconds that sender and receiver may take for each byte of the whole object.
+    public static let secondsPerByteMax = 2.8e-9
+    /// Of these, what sketches and decoding take for each byte of the missing chunks.
+    private static let otherSecondsPerByte = 3.0e-9
+    /// What encoding may take at the least, where most is missing.
+    private static let secondsPerByteMin = 1.0e-9
+    /// Where the last batch shrank to more than this part, the next one hardly will by effort: what is in images
+    /// compressed lies side by side.
+    private static let incompressible = 0.9
+    /// The part of a link's time that encoding may take, so that there is always a batch ready to leave.
+    private static let linkPart = 0.8
+    /// The level that gives the most for its time: where nothing limits the link, and for what hardly shrinks.
+    private static let briskLevel: Int32 = 3
     /// Levels, and what a core encodes with each, bytes of chunks a second (measured on rebuilt images with bases; what
     /// has none is three times as slow, and ``encoded(rawByteCount:byteCount:seconds:level:)`` notices). Those between
     /// cost as much as the next one.
@@ -23,6 +29,8 @@ public struct EncodingEffort: Sendable {
     private var missingByteCount: Double
     /// How many bytes leave for one of a chunk, from what was encoded: a guess at first, that of a rebuilt image.
     private var ratio = 0.05
+    /// The same of the last batch alone.
+    private var lastRatio = 0.0
     /// How much slower this machine is than the table says.
     private var slowness = 1.0
 
@@ -32,8 +40,12 @@ public struct EncodingEffort: Sendable {
     ///   - missingByteCount: bytes of the chunks that will be asked for, as far as known.
     public init(bytesPerSecond: Double?, objectByteCount: UInt64, missingByteCount: UInt64) {
         self.bytesPerSecond = bytesPerSecond
-        secondsLeft = Double(objectByteCount) * EncodingEffort.secondsPerByteMax
-        self.missingByteCount = Double(missingByteCount)
+        let (object, missing) = (Double(objectByteCount), Double(missingByteCount))
+        secondsLeft = max(
+            object * EncodingEffort.secondsPerByteMax - missing * EncodingEffort.otherSecondsPerByte,
+            object * EncodingEffort.secondsPerByteMin
+        )
+        self.missingByteCount = missing
     }
 
     /// The level for the next batch.
@@ -43,8 +55,9 @@ public struct EncodingEffort: Sendable {
         let linkSeconds = bytesPerSecond.map { raw * ratio / $0 * EncodingEffort.linkPart } ?? 0
         let share = secondsLeft * raw / max(raw, missingByteCount)
         let most = max(share, linkSeconds)
+        let isBrisk = bytesPerSecond == nil || lastRatio > EncodingEffort.incompressible
         for (level, speed) in EncodingEffort.speeds where raw / speed * slowness <= most {
-            return bytesPerSecond == nil ? min(level, EncodingEffort.unpacedLevel) : level
+            return isBrisk ? min(level, EncodingEffort.briskLevel) : level
         }
         return 1
     }
@@ -54,9 +67,10 @@ public struct EncodingEffort: Sendable {
         let raw = Double(max(1, rawByteCount))
         secondsLeft -= seconds
         missingByteCount = max(0, missingByteCount - raw)
-        ratio += (Double(byteCount) / raw - ratio) / 4
+        lastRatio = Double(byteCount) / raw
+        ratio += (lastRatio - ratio) / 8
         if let speed = EncodingEffort.speeds.first(where: { $0.level == level })?.bytesPerSecond {
-            slowness += (min(8, max(0.125, seconds * speed / raw)) - slowness) / 4
+            slowness += (min(8, max(0.125, seconds * speed / raw)) - slowness) / 16
         }
     }
 }
