@@ -11,8 +11,10 @@ public struct DeltaPlan: Sendable {
     public static let batchByteCount = 1 << 20
     /// What a batch may have with its bases before it ends: those with few bases have more chunks instead.
     private static let windowByteCount = 2 << 20
-    /// The most bytes of bases beside them.
-    public static let baseByteCount = 4 << 20
+    /// What a batch and its bases have together at the most: the encoder's tables take three bytes for each of these.
+    public static let windowByteCountMax = 4 << 20
+    /// The most bytes of bases beside the chunks.
+    public static let baseByteCount = 3 << 20
 
     public struct Batch: Hashable, Sendable {
         /// The wanted chunks, as a range of ``DeltaPlan/targets``.
@@ -82,7 +84,8 @@ public struct DeltaPlan: Sendable {
             let raw = targetByteCount + Int(chunk.length)
             let base = baseByteCount + fresh.reduce(0) { $0 + length($1) }
             if (raw > batchByteCount && raw + base > windowByteCount) || raw > DeltaEncoder.targetByteCountMax
-                || base > DeltaPlan.baseByteCount || bases.count + fresh.count > BasePositions.countMax
+                || base > DeltaPlan.baseByteCount || raw + base > windowByteCountMax
+                || bases.count + fresh.count > BasePositions.countMax
             {
                 close()
                 bases = Set(chosen)
