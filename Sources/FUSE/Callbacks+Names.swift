@@ -20,6 +20,9 @@ extension Callbacks {
                 $0.operations.setAttributes($1, inode: inode, handle: file?.pointee.fh, changes: changes, reply: $2)
             }
         }
+        table.access = { pointer, inode, mask in
+            Callbacks.with(pointer) { $0.operations.access($1, inode: inode, mask: mask, reply: $2) }
+        }
         table.readlink = { pointer, inode in
             Callbacks.with(pointer) { $0.operations.readLink($1, inode: inode, reply: $2) }
         }

@@ -12,6 +12,9 @@ public protocol Operations: AnyObject, Sendable {
     func getAttributes(_ request: Request, inode: UInt64, handle: UInt64?, reply: consuming Reply)
     func setAttributes(
         _ request: Request, inode: UInt64, handle: UInt64?, changes: AttributeChanges, reply: consuming Reply)
+    /// access(2) and chdir(2), where the kernel does not check permissions itself. `mask`: R_OK, W_OK and X_OK. The default
+    /// is ENOSYS: everything is allowed, and the kernel asks no more.
+    func access(_ request: Request, inode: UInt64, mask: Int32, reply: consuming Reply)
     func readLink(_ request: Request, inode: UInt64, reply: consuming Reply)
     func makeDirectory(_ request: Request, parent: UInt64, name: String, mode: UInt32, reply: consuming Reply)
     func makeNode(_ request: Request, parent: UInt64, name: String, mode: UInt32, reply: consuming Reply)
@@ -60,4 +63,10 @@ public protocol Operations: AnyObject, Sendable {
     func setExtendedAttribute(
         _ request: Request, inode: UInt64, name: String, value: [UInt8], flags: Int32, reply: consuming Reply)
     func removeExtendedAttribute(_ request: Request, inode: UInt64, name: String, reply: consuming Reply)
+}
+
+extension Operations {
+    public func access(_ request: Request, inode: UInt64, mask: Int32, reply: consuming Reply) {
+        reply.error(.noSystemCall)
+    }
 }

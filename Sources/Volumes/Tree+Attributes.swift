@@ -2,12 +2,23 @@
 
 import Content
 import FUSE
+import Glibc
 import Objects
 
 extension Tree {
     func getAttributes(_ request: Request, inode: UInt64, handle: UInt64?, reply: consuming Reply) {
         guard let node = nodes.node(inode) else { return reply.error(.stale) }
         reply.attributes(attributes(of: node, inode: inode), timeout: timeout(of: node))
+    }
+
+    /// Everybody may read and, in a writable volume, write; what has no right to execute for anybody can't be executed.
+    func access(_ request: Request, inode: UInt64, mask: Int32, reply: consuming Reply) {
+        guard let node = nodes.node(inode) else { return reply.error(.stale) }
+        let mode = attributes(of: node, inode: inode).mode
+        if mask & W_OK != 0, isReadOnly { return reply.error(.readOnly) }
+        let executes: UInt32 = S_IXUSR | S_IXGRP | S_IXOTH
+        if mask & X_OK != 0, mode & S_IFMT == S_IFREG, mode & executes == 0 { return reply.error(.access) }
+        reply.done()
     }
 
     func timeout(of node: Node) -> Double {

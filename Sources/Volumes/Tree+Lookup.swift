@@ -17,7 +17,8 @@ extension Tree {
                 return reply.later { await self.lookupLater(key, file, $0) }
             }
             if let file, file.isVisible { return answer(found(.staged(file)), reply) }
-            if let node = try published(key) { return answer(found(node), reply) }
+            let count = publicationCount
+            if let node = try published(key) { return answer(found(node, readAt: count), reply) }
             if cache.mustWait(key) { return reply.later { await self.lookupLater(key, nil, $0) } }
             reply.error(.notFound)
         } catch {
@@ -44,8 +45,9 @@ extension Tree {
             // The entry is there a moment before the inode of the file is the entry's.
             while let file = staged[key], file.isReleasing { await untilOver(file) }
             if let file = staged[key], file.isVisible { return answer(found(.staged(file)), reply) }
+            let count = publicationCount
             guard let node = try published(key) else { return reply.error(.notFound) }
-            answer(found(node), reply)
+            answer(found(node, readAt: count), reply)
         } catch {
             reply.error(.from(error))
         }
@@ -105,7 +107,7 @@ extension Tree {
             return reply.error(.badDescriptor)
         }
         guard let directory = nodes.directory(inode) else { return reply.error(.stale) }
-        if offset == 0 { listing.rewind(directory, staged: staged) }
+        if offset == 0 { listing.rewind(directory, of: self) }
         do {
             var position = Int(clamping: offset)
             while let item = try item(at: position, of: listing, inode, directory) {
@@ -135,7 +137,7 @@ extension Tree {
         case 1: return .dot("..", NodeTable.root)
         default:
             do {
-                return try listing.item(at: position - 2, of: directory, from: cache, staged: staged)
+                return try listing.item(at: position - 2, of: directory, from: self)
                     .map { .child($0) }
             } catch {
                 throw Errno(error)
@@ -156,7 +158,7 @@ extension Tree {
                     offset: offset
                 )
             }
-            let found = found(node)
+            let found = found(node, readAt: child.readAt)
             guard buffer.add(found, name: child.name, offset: offset) else {
                 nodes.forget(found.attributes.inode, count: 1)
                 return false

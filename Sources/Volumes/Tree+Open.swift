@@ -112,7 +112,7 @@ extension Tree {
             return reply.error(reopen(key, pid))
         }
         reply.later { [self] reply in
-            for file in abandoned where file.release() { await publish(file) }
+            for file in abandoned { await release(file) }
             _ = await settledFile(key)
             reply.error(reopen(key, pid))
         }

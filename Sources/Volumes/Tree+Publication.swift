@@ -92,9 +92,16 @@ extension Tree {
         guard let deadline = reopenings.deadline(of: file) else { return reply.done() }
         reply.later { [self] reply in
             try? await Task.sleep(until: deadline, clock: .continuous)
-            for abandoned in reopenings.takeExpired() where abandoned.release() { await publish(abandoned) }
+            for abandoned in reopenings.takeExpired() { await release(abandoned) }
             reply.done()
         }
+    }
+
+    /// Gives up the handle of a caller that was killed before it came again.
+    func release(_ abandoned: StagedFile) async {
+        guard abandoned.release() else { return }
+        await invalidations?.invalidate(abandoned.writer.key)
+        await publish(abandoned)
     }
 
     /// Waits for the publications that are under way, up to a limit.
@@ -107,12 +114,12 @@ extension Tree {
         for file in files { await file.untilOver() }
     }
 
-    /// The kernel believes the name of a new file for no time at all, so it needs no word of it; and who renames the
-    /// file holds the directory's lock while it waits for this.
+    /// The kernel does not believe a name while it is written here, and was told of the version that it knew before when
+    /// the last descriptor was closed. So it needs no word of the publication; and who opens, makes or renames the file
+    /// holds the directory's lock while it waits for this. close(2) does not wait for it; who looks the name up does, and
+    /// then hurries it.
     private func publishNow(_ file: StagedFile) async throws -> Entry? {
-        // close(2) does not wait for this; who looks the name up does, and then hurries it.
-        guard file.isVisible else { return try await file.writer.publish(patient: true) }
-        return try await changing([file.writer.key]) { try await file.writer.publish(patient: true) }
+        try await changing([file.writer.key]) { try await file.writer.publish(patient: true) }
     }
 
     func sync(_ request: Request, inode: UInt64, handle: UInt64, dataOnly: Bool, reply: consuming Reply) {

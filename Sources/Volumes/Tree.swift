@@ -6,6 +6,7 @@ import Glibc
 import Logging
 import NIOConcurrencyHelpers
 import Objects
+import Synchronization
 
 /// The mounted tree of one volume: the kernel's requests in, the object cache's answers out.
 ///
@@ -37,6 +38,8 @@ final class Tree: Operations {
     let special: SpecialFiles
     let program: ProgramFile?
     let reopenings = Reopenings()
+    /// Publications seen so far, of anybody: what was read before one may be told only for the moment.
+    private let publications = Atomic<UInt64>(0)
     private let invalidationsBox = NIOLockedValueBox<Invalidations?>(nil)
     /// Keys that operations of this mount are changing just now.
     private let ownChanges = NIOLockedValueBox<[PathText: Int]>([:])
@@ -56,6 +59,11 @@ final class Tree: Operations {
         get { invalidationsBox.withLockedValue { $0 } }
         set { invalidationsBox.withLockedValue { $0 = newValue } }
     }
+
+    var publicationCount: UInt64 { publications.load(ordering: .acquiring) }
+
+    /// Before the kernel is told of the names of a publication.
+    func notePublication() { publications.wrappingAdd(1, ordering: .releasing) }
 
     var isReadOnly: Bool { configuration.access == .readOnly }
 
@@ -131,12 +139,19 @@ final class Tree: Operations {
     }
 
     /// A node as an answer to a look-up; the kernel gets one more reference.
-    func found(_ node: Node) -> Found {
+    ///
+    /// - Parameter count: ``publicationCount`` from before the name was read. Where there was one since, the name may
+    ///   lead elsewhere and the kernel have been told of that already.
+    func found(_ node: Node, readAt count: UInt64? = nil) -> Found {
         let inode = nodes.remember(node)
         let attributes = attributes(of: node, inode: inode)
         switch node {
-        case .published:
-            return Found(attributes, entryTimeout: Tree.publishedTimeout, attributesTimeout: Tree.publishedTimeout)
+        case .published(let version):
+            // A name whose next version is being written here is not believed: its publication then needs to tell the
+            // kernel nothing, which may hold the directory's lock for somebody who waits for just that publication.
+            let isCertain = staged[version.key] == nil && count == publicationCount
+            let entryTimeout = isCertain ? Tree.publishedTimeout : 0
+            return Found(attributes, entryTimeout: entryTimeout, attributesTimeout: Tree.publishedTimeout)
         case .directory:
             return Found(
                 attributes,

@@ -33,7 +33,10 @@ public final class Volume: Sendable {
         self.logger = logger
         let tree = Tree(configuration: configuration, cache: cache, special: special, logger: logger)
         self.tree = tree
-        cache.observe { entries in await tree.invalidations?.invalidate(entries) }
+        cache.observe { entries in
+            tree.notePublication()
+            await tree.invalidations?.invalidate(entries)
+        }
     }
 
     /// The kernel is connected.

@@ -54,8 +54,10 @@ struct AttributeSemanticsTests {
             check('chown', outcome(os.chown, 'new', 77, 88), None)
             check('owner', (os.stat('new').st_uid, os.stat('new').st_gid), (0, 0))
             put('run', b'#!/bin/sh\\necho ran\\n')
+            check('access', os.access('run', os.X_OK), False)
             check('no right to execute', outcome(subprocess.run, ['./run']), 'EACCES')
             os.chmod('run', 0o755)
+            check('access', os.access('run', os.X_OK | os.W_OK), True)
             check('executed', subprocess.run(['./run'], capture_output=True).stdout, b'ran\\n')
             """
         )

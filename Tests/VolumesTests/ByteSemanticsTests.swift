@@ -3,6 +3,7 @@
 import Content
 import Objects
 import ProcessSupport
+import TestSupport
 import Testing
 import Volumes
 
@@ -242,24 +243,29 @@ struct ByteSemanticsTests {
         }
     }
 
-    @Test("S14: no room is ENOSPC, and what was there stays")
+    @Test("S14: no room is ENOSPC, and the name stays what it was")
     func noRoom() async throws {
-        try await holds(
-            """
-            data = os.urandom(1_000_000)
-            put('k', data)
-            file = os.open('k', os.O_WRONLY)
-            check('fallocate', outcome(fallocate, file, 0, 0, 100_000_000), 'ENOSPC')
-            def fill():
-                for at in range(64):
-                    os.pwrite(file, os.urandom(1 << 20), at << 20)
-            check('write', outcome(fill), 'ENOSPC')
-            check('too large', outcome(os.pwrite, file, b'x', 1 << 40), 'EFBIG')
-            outcome(os.close, file)
-            check('kept', get('k') == data, True)
-            """,
-            quota: 32 << 20
-        )
+        try await MountFixture.run(quota: 32 << 20) { mount in
+            let key = try Key("ci/k")
+            try await mount.agent.put(key, noise(1_000_000, seed: 3))
+            // Else it could be evicted for the writer.
+            try mount.agent.cache.pin(key)
+            let run = try await mount.python(
+                """
+                data = get('k')
+                file = os.open('k', os.O_WRONLY)
+                check('fallocate', outcome(fallocate, file, 0, 0, 100_000_000), 'ENOSPC')
+                def fill():
+                    for at in range(64):
+                        os.pwrite(file, os.urandom(1 << 20), at << 20)
+                check('write', outcome(fill), 'ENOSPC')
+                check('too large', outcome(os.pwrite, file, b'x', 1 << 40), 'EFBIG')
+                outcome(os.close, file)
+                check('kept', len(data) == 1_000_000 and get('k') == data, True)
+                """
+            )
+            #expect(run.output == "" && run.code == 0, "\(run.output)")
+        }
     }
 
     @Test("S15, P1: a stream that lacks its end is kept beside the name")
