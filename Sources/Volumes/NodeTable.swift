@@ -46,6 +46,9 @@ final class NodeTable: Sendable {
     /// The number of a node, counting one more reference of the kernel.
     func remember(_ node: Node) -> UInt64 {
         state.withLockedValue { state in
+            var node = node
+            // Found while it was being published: it has the version's number by now.
+            if case .staged(let file) = node, let entry = file.adopted { node = .published(PublishedVersion(entry)) }
             guard let identity = NodeTable.identity(node) else {
                 if case .special(let special) = node { return special.inode }
                 return 0
@@ -98,6 +101,7 @@ final class NodeTable: Sendable {
             else { return }
             state.numbers[identity] = inode
             state.nodes[inode]?.node = .published(PublishedVersion(entry))
+            file.adopted = entry
         }
     }
 

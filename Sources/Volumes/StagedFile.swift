@@ -19,6 +19,8 @@ final class StagedFile: Sendable {
         var isReleasing = false
         var isOver = false
         var published: Entry?
+        /// Whose inode it has by now.
+        var adopted: Entry?
         var waiters: [CheckedContinuation<Void, Never>] = []
     }
 
@@ -41,6 +43,12 @@ final class StagedFile: Sendable {
     var isUnlinked: Bool { state.withLockedValue { $0.isUnlinked } }
     /// What came of it, once it is published.
     var published: Entry? { state.withLockedValue { $0.published } }
+
+    /// The version whose inode its inode has become, a moment before ``published``.
+    var adopted: Entry? {
+        get { state.withLockedValue { $0.adopted } }
+        set { state.withLockedValue { $0.adopted = newValue } }
+    }
 
     /// One more handle. Returns false where the last one is closed already: wait for the end and open what is there.
     func retain() -> Bool {

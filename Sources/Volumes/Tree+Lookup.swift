@@ -13,7 +13,8 @@ extension Tree {
             let key = try key(parent, name)
             if let file = reopenings.file(at: key, pid: request.pid) { return answer(found(.staged(file)), reply) }
             let file = staged[key]
-            if file?.isReleasing == true || cache.isSettling(key) {
+            // In this order: a key ceases to settle after its file began to be released.
+            if cache.isSettling(key) || file?.isReleasing == true {
                 return reply.later { await self.lookupLater(key, file, $0) }
             }
             if let file, file.isVisible { return answer(found(.staged(file)), reply) }
