@@ -167,25 +167,31 @@ struct AttributeSemanticsTests {
         }
     }
 
-    @Test("S35: an inode number is one version's, through writing, publication and renaming")
+    @Test("S35: an inode number is one version's, through writing, publication, chmod and renaming")
     func inodes() async throws {
         try await holds(
             """
             def number(path):
                 return os.stat(path).st_ino
             seen = set()
-            for size in (10, 100_000):
-                writer = os.open('k', os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            for size in (10, 100_000, 20):
+                new = f'new{size}'
+                writer = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
                 os.write(writer, os.urandom(size))
+                # Else the kernel might forget the number meanwhile.
+                kept = os.open(new, os.O_PATH)
                 while_written = os.fstat(writer).st_ino
                 os.close(writer)
-                check('published', number('k'), while_written)
-                os.rename('k', 'moved')
-                check('renamed', number('moved'), while_written)
-                os.chmod('moved', 0o600)
-                check('another mode', number('moved'), while_written)
-                os.rename('moved', 'k')
-                check('new', while_written in seen, False)
+                check('published', number(new), while_written)
+                os.rename(new, 'k')
+                check('renamed', number('k'), while_written)
+                os.chmod('k', 0o600)
+                check('another mode', number('k'), while_written)
+                put('k', b'another version')
+                check('another version', number('k') == while_written, False)
+                check('the first one', os.fstat(kept).st_ino, while_written)
+                os.close(kept)
+                check('never again', while_written in seen, False)
                 seen.add(while_written)
             """
         )
