@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// Block lists as they cross between two who hold the same base manifests: chunks of a base by position, new ones by
-/// length and the first bytes of their digest.
+/// length and 48 bits of their digest.
 ///
 /// Whoever receives one rebuilds the ``BlockList`` from the chunks that arrive and checks it against its block's digest:
 /// a skeleton is a claim, the digest is the proof.

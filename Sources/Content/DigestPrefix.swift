@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// The first six bytes of a digest: enough to find a chunk by, among those that one agent can hold, and never enough to
+/// 48 bits of a digest: enough to find a chunk by, among those that one agent can hold, and never enough to
 /// trust one by. What was found is proven by the digest of the block list that it completes.
 public struct DigestPrefix: Hashable, Sendable {
     /// Bytes on the wire. A billion chunks held make a chance of 1 in 280,000 that an absent one seems to be there.
@@ -12,10 +12,23 @@ public struct DigestPrefix: Hashable, Sendable {
     /// - Parameter bits: what is above 48 bits is dropped.
     public init(bits: UInt64) { self.bits = bits & 0xffff_ffff_ffff }
 
-    public init(of digest: Digest) { bits = digest.prefix >> 16 }
+    /// The 6 highest and the 42 lowest bits of the digest's first word: these choose a table of a store's index and the
+    /// place in it, so that a store finds a chunk by them.
+    public init(of digest: Digest) { bits = DigestPrefix.bits(of: digest.prefix) }
 
-    /// Whether a digest begins like this.
-    public func matches(_ digest: Digest) -> Bool { digest.prefix >> 16 == bits }
+    /// Whether a digest has these bits.
+    public func matches(_ digest: Digest) -> Bool { matches(word: digest.prefix) }
+
+    /// Whether a digest that begins with this word has these bits.
+    public func matches(word: UInt64) -> Bool { DigestPrefix.bits(of: word) == bits }
+
+    /// The highest six bits of the digest.
+    public var high: Int { Int(bits >> 42) }
+
+    /// The lowest 42 bits of the digest's first word.
+    public var low: UInt64 { bits & (1 << 42 - 1) }
+
+    private static func bits(of word: UInt64) -> UInt64 { (word >> 58) << 42 | word & (1 << 42 - 1) }
 }
 
 extension ByteWriter {

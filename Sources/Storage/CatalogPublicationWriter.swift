@@ -108,6 +108,9 @@ struct PublicationWriter {
         if let manifest = entry.manifest { try hold(manifest, held: true, by: publication) }
         if let old, old.version >= entry.version { return false }
         try put(entry, of: publication)
+        if let old, let manifest = old.manifest, manifest != entry.manifest {
+            try Catalog.keepFormer(manifest, of: old, in: db)
+        }
         let wasLive = old.map { !$0.isTombstone } ?? false
         if wasLive == entry.isTombstone { try count(entry.isTombstone ? -1 : 1, in: String(entry.key.parent)) }
         return true

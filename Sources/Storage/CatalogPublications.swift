@@ -159,6 +159,7 @@ extension Catalog {
             let time = Int64(bits: HybridTime(milliseconds: milliseconds).rawValue)
             try db.execute(sql: "DELETE FROM entries WHERE kind = 0 AND time < ?", arguments: [time])
             let tombstones = db.changesCount
+            if tombstones > 0 { try db.execute(sql: "DELETE FROM former WHERE key NOT IN (SELECT key FROM entries)") }
             try db.execute(
                 sql: "DELETE FROM holdings WHERE held = 0 AND time < ?",
                 arguments: [Int64(bits: milliseconds)]

@@ -49,6 +49,16 @@ extension Catalog {
             // Whether a power loss may have taken an object's chunks: see ``Catalog/beginSync()``.
             try db.execute(sql: "ALTER TABLE objects ADD COLUMN generation INTEGER NOT NULL DEFAULT 0")
         }
+        migrator.registerMigration("3") { db in
+            try db.execute(
+                sql: """
+                    -- What a key named before: bases for what it names next. Local, a few for each key.
+                    CREATE TABLE former (
+                        key TEXT NOT NULL, manifest BLOB NOT NULL, time INTEGER NOT NULL, PRIMARY KEY (key, manifest)
+                    ) WITHOUT ROWID;
+                    """
+            )
+        }
         return migrator
     }
 }

@@ -41,6 +41,24 @@ extension ChunkStore {
         }
     }
 
+    /// The digest of a chunk of object data of which only 48 bits and the length are known. Where two chunks have
+    /// these in common, any of them: the caller checks what it makes of it.
+    ///
+    /// - Returns: nil where there is none here.
+    /// - Throws: ``StorageError`` `io`.
+    public func digest(of prefix: DigestPrefix, length: Int) throws(StorageError) -> Digest? {
+        for slot in index.find(prefix) where slot.rawLength == length && slot.kind == .data {
+            guard let segment = segments[slot.segment] else { continue }
+            let header = try ReadBuffer.with(RecordHeader.byteCount) { (head) throws(StorageError) -> RecordHeader? in
+                guard try segment.file.read(into: head, at: slot.offset) == head.count else { return nil }
+                return RecordHeader(UnsafeRawBufferPointer(head))
+            }
+            // Asked of the index, so that a sweep that runs does not drop it.
+            if let header, slot.isOf(header), contains(header.digest) { return header.digest }
+        }
+        return nil
+    }
+
     /// Reads a chunk as it is stored, checked, for another agent's store.
     ///
     /// - Returns: nil where it is not here, or was corrupt and is not here any more.

@@ -49,6 +49,9 @@ final class Index: Sendable {
         shards[shard(of: digest.prefix)].withLockedValue { $0.find(digest) }
     }
 
+    /// The slots of chunks whose digest has these bits: none, or one, or with bad luck a few.
+    func find(_ prefix: DigestPrefix) -> [IndexSlot] { shards[prefix.high].withLockedValue { $0.find(prefix) } }
+
     /// Finds, and keeps what it finds from the sweep that runs.
     func touch(_ digest: Digest) -> IndexSlot? {
         shards[shard(of: digest.prefix)].withLockedValue { $0.touch(digest) }

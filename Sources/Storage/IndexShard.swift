@@ -44,6 +44,18 @@ struct IndexShard: Sendable {
 
     func find(_ digest: Digest) -> IndexSlot? { position(of: digest).map { file.slots[$0] } }
 
+    func find(_ prefix: DigestPrefix) -> [IndexSlot] {
+        var at = Int(truncatingIfNeeded: prefix.low) & mask
+        var found: [IndexSlot] = []
+        for _ in 0..<file.slotCount {
+            let slot = file.slots[at]
+            if slot.place == 0 { break }
+            if slot.isUsed, prefix.matches(word: slot.prefix) { found.append(slot) }
+            at = (at + 1) & mask
+        }
+        return found
+    }
+
     /// Finds, and keeps what it finds from the sweep that runs.
     mutating func touch(_ digest: Digest) -> IndexSlot? {
         guard let at = position(of: digest) else { return nil }

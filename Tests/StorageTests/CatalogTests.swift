@@ -107,6 +107,32 @@ struct CatalogTests {
         #expect(try catalog.isDirectory("ci/e"))
     }
 
+    @Test("What a key named before is known, the latest four, and what its neighbours name, the latest first")
+    func former() throws {
+        let box = try CatalogBox()
+        let catalog = box.catalog
+        for number in 1...7 {
+            let body = Entry.Body.object(manifest: digest(UInt8(number)), size: UInt64(number))
+            _ = try catalog.publish(
+                [.entry(try entry("ci/app/a", UInt64(number), catalog.agent, body))], by: catalog.agent)
+        }
+        let key = try Key("ci/app/a")
+        #expect(try catalog.formerManifests(of: key) == [6, 5, 4, 3].map(digest))
+        // The same object again is no former one of itself.
+        let same = Entry.Body.object(manifest: digest(7), size: 7)
+        _ = try catalog.publish([.entry(try entry("ci/app/a", 8, catalog.agent, same))], by: catalog.agent)
+        #expect(try catalog.formerManifests(of: key) == [6, 5, 4, 3].map(digest))
+        let other = Entry.Body.object(manifest: digest(9), size: 9)
+        _ = try catalog.publish([.entry(try entry("ci/app/b", 9, catalog.agent, other))], by: catalog.agent)
+        _ = try catalog.publish([.entry(try entry("ci/other/c", 10, catalog.agent, other))], by: catalog.agent)
+        let latest = try catalog.latestObjects(in: "ci/app", limit: 5)
+        #expect(latest.map(\.manifest) == [9, 7].map(digest) && latest.map(\.size) == [9, 7])
+        _ = try catalog.publish([.entry(try entry("ci/app/a", 11, catalog.agent, .tombstone))], by: catalog.agent)
+        #expect(try catalog.formerManifests(of: key) == [7, 6, 5, 4].map(digest))
+        _ = try catalog.prune(olderThan: 1 << 40)
+        #expect(try catalog.formerManifests(of: key).isEmpty)
+    }
+
     @Test("Children come in the order of their bytes, entries and implied directories, page by page")
     func childrenAreMerged() throws {
         let box = try CatalogBox()

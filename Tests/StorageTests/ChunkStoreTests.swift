@@ -59,6 +59,24 @@ import Testing
         #expect(!store.chunks.drop(digest))
     }
 
+    @Test func aChunkOfDataIsFoundByBitsOfItsDigestAndItsLength() throws {
+        var generator = Seeded("aChunkIsFoundByBitsOfItsDigest")
+        let directory = try TemporaryDirectory()
+        let store = try directory.open()
+        // Enough for tables to grow, so that look-ups go past slots of others.
+        let samples = Sample.some(3000, &generator)
+        for (at, sample) in samples.enumerated() {
+            try store.chunks.insert(sample, kind: at % 10 == 0 ? .blockList : .data)
+        }
+        for (at, sample) in samples.enumerated() {
+            let bits = DigestPrefix(of: sample.digest)
+            let found = try store.chunks.digest(of: bits, length: sample.bytes.count)
+            #expect(found == (at % 10 == 0 ? nil : sample.digest))
+            #expect(try store.chunks.digest(of: bits, length: sample.bytes.count + 1) == nil)
+            #expect(try store.chunks.digest(of: DigestPrefix(bits: ~bits.bits), length: sample.bytes.count) == nil)
+        }
+    }
+
     @Test func aChunkIsStoredOnce() throws {
         var generator = Seeded("aChunkIsStoredOnce")
         let store = try TemporaryDirectory().open()
