@@ -17,6 +17,8 @@ public struct ChunkVerifier: Sendable {
     public mutating func verify(_ frame: Frame) throws(PeersError) -> [ReceivedChunk] {
         switch frame {
         case .working, .end: return []
+        case .message, .delta:
+            throw PeersError(.lying, "a request for chunks by digest was answered with something else")
         case .absent(let digests):
             for digest in digests {
                 try take(digest)
@@ -56,7 +58,7 @@ public struct ChunkVerifier: Sendable {
         }
     }
 
-    private static func decode(_ codec: Codec, _ payload: [UInt8], count: Int) throws(PeersError) -> [UInt8] {
+    static func decode(_ codec: Codec, _ payload: [UInt8], count: Int) throws(PeersError) -> [UInt8] {
         do {
             return try [UInt8](unsafeUninitializedCapacity: count) { out, used in
                 try payload.withUnsafeBytes { source in

@@ -6,9 +6,10 @@ public import Storage
 
 /// A piece of the answer to a chunk request.
 ///
-/// On the wire: `u8` type, `u32` length of the body, body. Types: 1 stored, 2 batch, 3 absent, 4 working, 5 end, and
-/// 6 piece: its body is the next bytes of a stream of frames of its own. Over links everything but `working` travels in
-/// pieces of at most one quantum, so that a paced server can say in the middle of a batch that it is still there.
+/// On the wire: `u8` type, `u32` length of the body, body. Types: 1 stored, 2 batch, 3 absent, 4 working, 5 end, 7
+/// message, 8 delta, and 6 piece: its body is the next bytes of a stream of frames of its own. Over links everything but
+/// `working` travels in pieces of at most one quantum, so that a paced server can say in the middle of a batch that it
+/// is still there.
 public enum Frame: Sendable {
     /// The bytes before a body.
     public static let headerByteCount = 5
@@ -27,6 +28,10 @@ public enum Frame: Sendable {
     case working
     /// Everything was said. No body.
     case end
+    /// A manifest or skeletons.
+    case message(MessageFrame)
+    /// Chunks against bases.
+    case delta(DeltaFrame)
 
     enum Kind: UInt8 {
         case stored = 1
@@ -35,6 +40,8 @@ public enum Frame: Sendable {
         case working = 4
         case end = 5
         case piece = 6
+        case message = 7
+        case delta = 8
     }
 }
 

@@ -57,6 +57,8 @@ public struct FrameDecoder: Sendable {
         case .end:
             try body.end()
             return .end
+        case .message: return .message(try MessageFrame(decoding: &body, rawMax: lengthMax))
+        case .delta: return .delta(try DeltaFrame(decoding: &body))
         case .piece: throw ContentError(.malformed, "a piece lies in a piece")
         }
     }

@@ -45,6 +45,8 @@ public struct FrameEncoder: Sendable {
             return out.bytes
         case .working: return empty(.working)
         case .end: return empty(.end)
+        case .message(let message): return whole(.message, message.encoded())
+        case .delta(let delta): return whole(.delta, delta.encoded())
         }
     }
 
@@ -53,6 +55,13 @@ public struct FrameEncoder: Sendable {
         var out = ByteWriter(reserving: piece.count + Frame.headerByteCount)
         header(.piece, piece.count, into: &out)
         out.raw(piece)
+        return out.bytes
+    }
+
+    private func whole(_ kind: Frame.Kind, _ body: [UInt8]) -> [UInt8] {
+        var out = ByteWriter(reserving: body.count + Frame.headerByteCount)
+        header(kind, body.count, into: &out)
+        out.raw(body)
         return out.bytes
     }
 

@@ -13,6 +13,7 @@ enum Wire {
     static let push = "/v1/push"
     static let publications = "/v1/publications"
     static let chunks = "/v1/chunks"
+    static let deltas = "/v1/deltas"
     static let promote = "/v1/promote"
     static let hints = "/v1/hints"
     static let leases = "/v1/leases"

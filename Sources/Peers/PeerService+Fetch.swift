@@ -79,7 +79,7 @@ extension PeerService {
         } catch { throw PeerFailure(error) }
     }
 
-    private func note(_ failure: PeerFailure, _ source: Source) {
+    func note(_ failure: PeerFailure, _ source: Source) {
         metrics.failed(failure.error.code)
         if failure.error.code == .lying { reportLie(source.agent, source.name, failure.error.message) }
         if failure.isRefused { replicator.update { $0.suspect(source.agent, isDead: true) } }

@@ -76,6 +76,7 @@ extension PeerService {
         guard request.method == .post else { return Response(status: .methodNotAllowed) }
         do {
             if request.uri.path == Wire.chunks { return try await chunks(request, caller, context.channel) }
+            if request.uri.path == Wire.deltas { return try await deltas(request, caller, context.channel) }
             let body = Array(buffer: try await request.body.collect(upTo: limits.messageByteCountMax))
             if caller.isLink { metrics.link(.received, site: caller.site, class: "directory", bytes: body.count) }
             let answer = try await answer(request.uri.path, body, caller)

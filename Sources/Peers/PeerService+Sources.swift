@@ -57,6 +57,9 @@ extension PeerService {
         return known + silent
     }
 
+    /// Holders of related objects that are asked before a gateway: each costs one round through the site.
+    private static let relatedSourcesMax = 2
+
     /// Whether a link to a site is up: one held here, or one that the live gateway of this site says to be up.
     public func isLinked(to site: String) -> Bool {
         replicator.members.contains { peer in
@@ -68,17 +71,26 @@ extension PeerService {
     /// Who may have an object's chunks, the best first.
     ///
     /// First the live holders of this site, in an order that differs from object to object so that they share the
-    /// work; then, where the level allows, the own gateway, or for a gateway its links: first those whose site holds
+    /// work; then some who hold objects that it has much in common with; then, where the level allows, the own gateway, or for a gateway its links: first those whose site holds
     /// the object, then the others, who may have parts.
     ///
-    /// - Parameter level: for whom we fetch; ``FetchLevel/reader`` for somebody on this node.
-    public func sources(for manifest: Digest, level: FetchLevel) -> [Source] {
+    /// - Parameters:
+    ///   - level: for whom we fetch; ``FetchLevel/reader`` for somebody on this node.
+    ///   - related: manifests of such objects.
+    public func sources(for manifest: Digest, level: FetchLevel, related: [Digest] = []) -> [Source] {
         guard level > .store else { return [] }
         let holders = Set((try? directory.catalog.holders(of: manifest)) ?? [])
+        let relatives = related.reduce(into: Set<AgentID>()) { all, manifest in
+            all.formUnion((try? directory.catalog.holders(of: manifest)) ?? [])
+        }
         let alive = replicator.members.filter { $0.state == .alive }
         let site = alive.filter { $0.identity.site == configuration.site }
         var out = site.filter { holders.contains($0.identity.agent) }
             .sorted { rank($0, manifest) < rank($1, manifest) }
+            .map { source($0, .holder, .store) }
+        out += site.filter { relatives.contains($0.identity.agent) && !holders.contains($0.identity.agent) }
+            .sorted { rank($0, manifest) < rank($1, manifest) }
+            .prefix(PeerService.relatedSourcesMax)
             .map { source($0, .holder, .store) }
         if configuration.isGateway {
             guard level >= .gateway else { return out }

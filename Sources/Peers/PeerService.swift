@@ -40,6 +40,9 @@ public final class PeerService: Service, Sendable {
     public let store: Store
     let metrics = PeersMetrics()
     let pacer: Pacer
+    /// Of this store's objects, for both ends of links.
+    public let shapes: ObjectShapes
+    let deltaSources = DeltaSources()
     let logger: Logger
     let state = NIOLockedValueBox(State())
     let bound = Signal()
@@ -58,6 +61,7 @@ public final class PeerService: Service, Sendable {
         self.store = store
         self.logger = logger
         self.pacer = Pacer(uplink: configuration.uplink, headroom: configuration.headroom, metrics: metrics)
+        self.shapes = ObjectShapes(store: store)
         self.directory = try Directory(
             catalog: store.catalog,
             configuration: configuration,

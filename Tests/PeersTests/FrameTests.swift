@@ -15,6 +15,8 @@ struct FrameTests {
         let parts = [raw.count - 10, 10].map { BatchFrame.Part(digest: digest, kind: .blockList, length: $0) }
         return [
             .working, .stored(stored), .absent([digest, digest]), .batch(BatchFrame(parts: parts, raw: raw)), .end,
+            .message(MessageFrame(usedBases: 5, codec: .plain, rawLength: 3000, payload: Array(raw[..<3000]))),
+            .delta(DeltaFrame(parts: 7..<9, bases: [BasePosition(base: 1, position: 900)], payload: raw)),
         ]
     }
 

@@ -9,7 +9,7 @@ import Storage
 import Testing
 
 /// A server that gives every caller the same bytes and hangs up.
-private final class Liar: Sendable {
+final class Liar: Sendable {
     let port: Int
     private let descriptor: Int32
 
