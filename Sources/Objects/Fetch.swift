@@ -152,7 +152,7 @@ final class Fetch: Sendable {
         return try object.map()
     }
 
-    /// One block: its list (with the next ones in the same request), then what is missing of its chunks.
+    /// One block: its list, then what is missing of its chunks.
     private func bring(
         _ object: OpenObject,
         _ block: Int,
@@ -162,9 +162,10 @@ final class Fetch: Sendable {
         if object.isPresent(block) { return true }
         let want = Flights.Want(manifest: object.manifest, level: .reader, priority: priority)
         let reference = map.manifest.blocks[block]
-        if store.chunks.length(of: reference.digest) == nil {
-            let batch = map.manifest.blocks[block..<min(map.count, block + OpenObject.blockListBatch)]
-            guard try await flights.ensure(batch.map(\.digest), want) else { return false }
+        guard try await bringList(object, block, of: map, want) else {
+            // Without room nothing comes: that is to be said, not waited for.
+            try await space.withReservation(of: reference.length, label: "fetch") {}
+            return false
         }
         guard let list = try object.list(block, of: map) else { return false }
         let missing = list.chunks.filter { !store.chunks.contains($0.digest) }
@@ -177,6 +178,21 @@ final class Fetch: Sendable {
         }
         if object.blockIsPresent(block) { await becameWhole(object, map.manifest.size) }
         return true
+    }
+
+    /// The list of a block. Holders in the site give it with the next ones; across a link it comes with its chunks.
+    private func bringList(
+        _ object: OpenObject, _ block: Int, of map: BlockMap, _ want: Flights.Want
+    ) async throws -> Bool {
+        let digest = map.manifest.blocks[block].digest
+        if store.chunks.length(of: digest) != nil { return true }
+        if !peers.sources(for: object.manifest, level: .site).isEmpty {
+            let batch = map.manifest.blocks[block..<min(map.count, block + OpenObject.blockListBatch)]
+            var near = want
+            near.level = .site
+            _ = try await flights.ensure(batch.map(\.digest), near)
+        }
+        return try await flights.ensure([digest], want)
     }
 
     private func untilStalled(

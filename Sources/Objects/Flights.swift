@@ -26,6 +26,8 @@ final class Flights: Sendable {
         var flights: [FlightTable.FlightID: Flight] = [:]
         /// Waiters that were cancelled before their continuation was there.
         var cancelled: Set<FlightTable.WaiterID> = []
+        /// Waiters that joined a flight which goes less far than they would.
+        var underserved: Set<FlightTable.WaiterID> = []
     }
 
     /// What a caller wants, and how urgently.
@@ -45,6 +47,8 @@ final class Flights: Sendable {
     /// How long a source that a reader waits for may give nothing before the next one is asked.
     private let stall: Duration
     private let state = NIOLockedValueBox(State())
+    private let links = NIOLockedValueBox<LinkFetch?>(nil)
+    let relatives: Relatives
 
     init(
         store: Store,
@@ -60,7 +64,14 @@ final class Flights: Sendable {
         self.jobs = jobs
         self.statistics = statistics
         self.logger = logger
+        relatives = Relatives(store: store, peers: peers)
     }
+
+    /// Names who fetches over links; before the first request.
+    func setLinks(_ fetch: LinkFetch) { links.withLockedValue { $0 = fetch } }
+
+    /// How often a caller goes on who joined a flight that went less far than its own would.
+    private static let attemptsMax = 4
 
     /// Brings those of `digests` that are not in the store, in one request per source.
     ///
@@ -68,20 +79,35 @@ final class Flights: Sendable {
     /// - Throws: `CancellationError`; the flight goes on without the caller.
     func ensure(_ digests: [Digest], _ want: Want) async throws -> Bool {
         var seen = Set<Digest>()
-        let missing = digests.filter { !store.chunks.contains($0) && seen.insert($0).inserted }
-        guard !missing.isEmpty else { return true }
+        let wanted = digests.filter { seen.insert($0).inserted }
+        for _ in 0..<Flights.attemptsMax {
+            let missing = wanted.filter { !store.chunks.contains($0) }
+            guard !missing.isEmpty else { return true }
+            let (arrived, isServed) = try await wait(for: missing, want)
+            if arrived || isServed { return arrived }
+        }
+        return false
+    }
+
+    /// - Returns: whether all arrived, and whether the caller's level was gone to for all of them.
+    private func wait(for missing: [Digest], _ want: Want) async throws -> (arrived: Bool, isServed: Bool) {
         let waiter = state.withLockedValue { state in
             defer { state.nextWaiter += 1 }
             return state.nextWaiter
         }
-        defer { state.withLockedValue { _ = $0.cancelled.remove(waiter) } }
+        defer {
+            state.withLockedValue { state in
+                state.cancelled.remove(waiter)
+                state.underserved.remove(waiter)
+            }
+        }
         return try await withTaskCancellationHandler {
             try Task.checkCancellation()
             let arrived = await withCheckedContinuation { continuation in
                 join(missing, want, waiter: waiter, continuation)
             }
             try Task.checkCancellation()
-            return arrived
+            return (arrived, state.withLockedValue { $0.underserved.remove(waiter) == nil })
         } onCancel: {
             let continuation = state.withLockedValue { state -> CheckedContinuation<Bool, Never>? in
                 state.table.left(waiter)
@@ -105,6 +131,9 @@ final class Flights: Sendable {
             guard !state.cancelled.contains(waiter) else { return nil }
             let joined = state.table.join(missing, waiter: waiter)
             state.continuations[waiter] = continuation
+            if joined.others.contains(where: { state.flights[$0].map { $0.request.level < want.level } ?? false }) {
+                state.underserved.insert(waiter)
+            }
             let slower = joined.others.compactMap { state.promote($0, to: want.priority, for: want.asker) }
             guard !joined.new.isEmpty else { return (nil, slower) }
             let request = ChunkRequest(
@@ -140,14 +169,23 @@ final class Flights: Sendable {
     private func tellPromoted(_ flights: [Flight], _ priority: Priority) {
         for flight in flights {
             guard let source = flight.source else { continue }
-            _ = jobs.submit { [peers] in await peers.promote(flight.request.id, at: source, to: priority) }
+            _ = jobs.submit { [self] in
+                if let links = links(to: source), await links.promote(flight.request, to: priority, at: source) {
+                    return
+                }
+                await peers.promote(flight.request.id, at: source, to: priority)
+            }
         }
     }
+
+    private func links(to source: Source) -> LinkFetch? { source.kind == .link ? links.withLockedValue { $0 } : nil }
 
     /// One flight: source after source for what is still missing.
     private func fly(_ flight: FlightTable.FlightID, _ request: ChunkRequest) async {
         var rest = request.chunks.filter { !store.chunks.contains($0) }
-        for source in peers.sources(for: request.manifest, level: request.level) where !rest.isEmpty {
+        // Those who hold what the object was made from hold what it has in common with it.
+        let related = request.level > .site ? relatives.bases(of: request.manifest) : []
+        for source in peers.sources(for: request.manifest, level: request.level, related: related) where !rest.isEmpty {
             let priority = state.withLockedValue { state in
                 state.flights[flight]?.source = source
                 return state.flights[flight]?.priority ?? request.priority
@@ -173,22 +211,39 @@ final class Flights: Sendable {
         end(flight, request)
     }
 
-    /// Asks one source; what it gives ends in the store.
-    private func ask(_ source: Source, for part: ChunkRequest, _ flight: FlightTable.FlightID) async throws {
+    /// Asks one source: a link first for blocks, and by digest for what that left. What it gives ends in the store.
+    private func ask(_ source: Source, for request: ChunkRequest, _ flight: FlightTable.FlightID) async throws {
         let taken = NIOLockedValueBox(0)
-        try await Stall.bounded(by: stall) {
-            taken.withLockedValue { $0 }
+        try await Stall.bounded(by: stall) { [statistics] in
+            // All flights over a link share one line: while it gives anything, it has not stalled.
+            taken.withLockedValue { $0 } + (source.kind == .link ? Int(statistics.totals.link) : 0)
         } error: { [self] in
             // What nobody waits for may stand behind others for as long as it likes.
             let priority = state.withLockedValue { $0.flights[flight]?.priority }
             guard priority == .reader else { return nil }
             return ObjectError(.unavailable, "\(source.name) gave nothing for \(stall)")
         } _: { [self] in
-            _ = try await peers.fetch(part, from: source) { chunk in
+            let rest = try await bringBlocks(request, from: source)
+            guard !rest.isEmpty else { return }
+            _ = try await peers.fetch(request.narrowed(to: rest), from: source) { chunk in
                 try self.take(chunk, from: source)
                 taken.withLockedValue { $0 += 1 }
             }
         }
+    }
+
+    /// Asks a link for the blocks that are wanted.
+    ///
+    /// - Returns: what is to be asked for by digest.
+    private func bringBlocks(_ request: ChunkRequest, from source: Source) async throws -> [Digest] {
+        guard let links = links(to: source) else { return request.chunks }
+        do {
+            try await links.bring(request.chunks, for: request, from: source)
+        } catch let error as PeersError where error.code == .lying || error.code == .refused {
+            statistics.failed()
+            logger.info("blocks not had over a link", metadata: ["source": "\(source)", "error": "\(error)"])
+        }
+        return request.chunks.filter { !store.chunks.contains($0) }
     }
 
     private func take(_ chunk: ReceivedChunk, from source: Source) throws {
@@ -209,7 +264,8 @@ final class Flights: Sendable {
         wake(chunk.digest)
     }
 
-    private func wake(_ digest: Digest) {
+    /// A chunk is in the store: those who wait for it go on.
+    func wake(_ digest: Digest) {
         let done = state.withLockedValue { state in
             state.table.arrived(digest).compactMap { state.continuations.removeValue(forKey: $0) }
         }

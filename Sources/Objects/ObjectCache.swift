@@ -78,6 +78,24 @@ public final class ObjectCache: Service {
         leases = Leases(objects: openObjects, peers: peers, longest: limits.lease)
         flights = Flights(
             store: store, peers: peers, jobs: jobs, statistics: statistics, stall: limits.stall / 2, logger: logger)
+        flights.setLinks(
+            LinkFetch(
+                LinkFetch.Parts(
+                    store: store,
+                    peers: peers,
+                    space: space,
+                    pins: collector.pins,
+                    relatives: flights.relatives,
+                    statistics: statistics,
+                    logger: logger,
+                    arrived: { [weak flights] in flights?.wake($0) },
+                    holders: { [weak flights] digests, manifest, priority in
+                        let want = Flights.Want(manifest: manifest, level: .site, priority: priority)
+                        return try await flights?.ensure(digests, want) ?? false
+                    }
+                )
+            )
+        )
         fetch = Fetch(
             store: store,
             flights: flights,
