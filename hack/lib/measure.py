@@ -3,6 +3,7 @@
 """Measures for hack/bench. Each verb prints one JSON object.
 
 measure.py memory PID…                   anonymous memory of processes, sampled until TERM: the largest of them, in bytes
+measure.py cpu PID…                      core-seconds that each process has used, its children not counted
 measure.py idle SECONDS PID…             share of one core that each process used, the largest
 measure.py absent DIRECTORY COUNT        microseconds of a look-up of a name that is not there
 measure.py files MEGABYTES               paths of this machine's own files, NUL-terminated, for `tar --null -T -`
@@ -40,6 +41,10 @@ def busy(pid):
     with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as line:
         fields = line.read().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def cpu(*pids):
+    return {"seconds": [busy(pid) for pid in pids]}
 
 
 def idle(seconds, *pids):
@@ -103,7 +108,7 @@ def sum_of(stages, cores, *names):
 
 
 if __name__ == "__main__":
-    verbs = {"memory": memory, "idle": idle, "absent": absent, "files": files, "sum": sum_of}
+    verbs = {"memory": memory, "cpu": cpu, "idle": idle, "absent": absent, "files": files, "sum": sum_of}
     result = verbs[sys.argv[1]](*sys.argv[2:])
     if result is not None:
         print(json.dumps(result))
