@@ -25,6 +25,18 @@ extension World {
         return up.allSatisfy { (try? $0.replica.vector()) == vector }
     }
 
+    /// Who is behind or has other numbers than the first that is up.
+    var differences: String {
+        let first = (try? up.first?.replica.vector()) ?? [:]
+        return up.compactMap { agent in
+            let vector = (try? agent.replica.vector()) ?? [:]
+            let keys = Set(vector.keys).union(first.keys).filter { vector[$0] != first[$0] }.sorted()
+            guard agent.isBehind || !keys.isEmpty else { return nil }
+            let numbers = keys.map { "n\($0.low - 1): \(vector[$0] ?? 0) and not \(first[$0] ?? 0)" }
+            return "n\(agent.index) \(agent.isBehind ? "is behind" : "") \(numbers.joined(separator: ", "))"
+        }.joined(separator: "; ")
+    }
+
     /// All live replicas are equal, and are what the publications make of them.
     func checkDirectories() {
         guard let first = up.first else { return }

@@ -16,8 +16,10 @@ extension World {
             }
         }
         // The first gateway of every site may be one of them: the second takes over.
+        var chosen: Set<Int> = []
         for _ in 0..<scenario.goneCount {
-            guard let agent = dice.one(of: agents), !isLastGateway(agent, scenario) else { continue }
+            guard let agent = dice.one(of: agents), !isLastGateway(agent, chosen) else { continue }
+            chosen.insert(agent.index)
             plan(after: dice.within(0...length)) { [self] in lose(agent) }
         }
         if scenario.drift > 0, let agent = agents.filter({ !$0.configuration.isGateway }).randomElement(using: &dice) {
@@ -26,9 +28,10 @@ extension World {
         }
     }
 
-    private func isLastGateway(_ agent: SimulatedAgent, _ scenario: Scenario) -> Bool {
+    private func isLastGateway(_ agent: SimulatedAgent, _ chosen: Set<Int>) -> Bool {
         agent.configuration.isGateway
-            && agents.filter { $0.site == agent.site && $0.configuration.isGateway && !$0.isGone }.count < 2
+            && agents.filter { $0.site == agent.site && $0.configuration.isGateway && !chosen.contains($0.index) }.count
+                < 2
     }
 
     /// A node goes for good: what only it has goes with it.

@@ -106,8 +106,7 @@ struct Run {
         // What follows from the last events, as removals do, may be under way yet when all are equal for a moment.
         world.run(for: 3 * Simulated.second)
         if !world.run(until: healed + limit * Simulated.second - world.now, { world.isConverged }) {
-            let behind = world.up.filter(\.isBehind).map(\.index)
-            world.truth.fail("not converged \(limit) s after the faults; behind: \(behind)")
+            world.truth.fail("not converged \(limit) s after the faults: \(world.differences)")
         }
         report.convergence = world.now - healed
         world.checkDirectories()
