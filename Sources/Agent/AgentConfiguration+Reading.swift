@@ -78,7 +78,12 @@ extension AgentConfiguration {
         store = Store(reading: &root, with: &reader)
         places.listen = reader.origin(of: "listen", in: root)
         listen = reader.value("listen", of: &root, Endpoint.init(parsing:)) ?? listen
+        places.insecure = reader.origin(of: "insecure", in: root)
         insecure = reader.value("insecure", of: &root, flag) ?? insecure
+        tls = TLS(reading: &root, with: &reader)
+        places.allow = reader.origin(of: "allow", in: root)
+        allow = reader.list("allow", of: &root)?.compactMap { reader.text(of: $0, label) }
+        places.peers = reader.origin(of: "peers", in: root)
         peers = Peers(reading: &root, with: &reader)
         links = AgentConfiguration.links(reading: &root, with: &reader, places: &places)
         uplink = reader.value("uplink", of: &root, BitRate.init(parsing:))

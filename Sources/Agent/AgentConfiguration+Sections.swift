@@ -36,6 +36,30 @@ extension AgentConfiguration.Peers {
     }
 }
 
+extension AgentConfiguration.TLS {
+    /// Nil where none of its fields is there; one that lacks is a fault.
+    init?(reading root: inout ConfigurationReader.Section, with reader: inout ConfigurationReader) {
+        let count = reader.problems.count
+        var section = reader.section("tls", of: &root)
+        let certificate = reader.value("certificate", of: &section, absolutePath)
+        let key = reader.value("key", of: &section, absolutePath)
+        let trust = reader.list("trust", of: &section)?.compactMap { reader.text(of: $0, absolutePath) }
+        reader.end(section)
+        guard certificate != nil || key != nil || trust != nil else { return nil }
+        if reader.problems.count == count {
+            for (field, isMissing, meaning) in [
+                ("certificate", certificate == nil, "the file of this agent's certificate"),
+                ("key", key == nil, "the file of the certificate's key"),
+                ("trust", trust?.isEmpty ?? true, "the files of the authorities whose certificates are believed"),
+            ] where isMissing {
+                reader.report(reader.origin(of: "tls", in: root), "tls.\(field)", "it is missing: \(meaning)")
+            }
+        }
+        guard let certificate, let key, let trust else { return nil }
+        self.init(certificate: certificate, key: key, trust: trust)
+    }
+}
+
 extension AgentConfiguration.Owner {
     init(reading root: inout ConfigurationReader.Section, with reader: inout ConfigurationReader) {
         self.init()

@@ -8,7 +8,8 @@ extension AgentConfiguration {
         let root = mapping([
             ("site", text(site)), ("name", text(name)),
             ("store", storeNode),
-            ("listen", text(listen)), ("insecure", text(insecure)),
+            ("listen", text(listen)), ("tls", tlsNode), ("allow", allow.map { list($0.map { text($0) }) } ?? absent),
+            ("insecure", text(insecure)),
             ("peers", peersNode), ("links", linksNode),
             ("uplink", uplink.map { text($0) } ?? absent), ("headroom", text(headroom)),
             ("volumes", volumesNode),
@@ -29,6 +30,14 @@ extension AgentConfiguration {
         mapping([
             ("path", text(store.path)), ("quota", store.quota.map { text($0) } ?? absent),
             ("freeFraction", text(store.freeFraction)),
+        ])
+    }
+
+    private var tlsNode: Node {
+        guard let tls else { return absent }
+        return mapping([
+            ("certificate", text(tls.certificate)), ("key", text(tls.key)),
+            ("trust", list(tls.trust.map { text($0) })),
         ])
     }
 

@@ -30,6 +30,15 @@ public struct AgentConfiguration: Hashable, Sendable {
         case readWrite = "read-write"
     }
 
+    /// The agent's end of TLS: PEM files.
+    public struct TLS: Hashable, Sendable {
+        /// The agent's certificate, then intermediate ones.
+        public var certificate: String
+        public var key: String
+        /// The authorities whose certificates are believed.
+        public var trust: [String]
+    }
+
     /// One exposure of a namespace to the jobs of this node: a mount and a socket below ``path``.
     public struct Volume: Hashable, Sendable {
         public var name: String
@@ -80,7 +89,11 @@ public struct AgentConfiguration: Hashable, Sendable {
     public var store = Store()
     /// Where peers and other sites reach this agent.
     public var listen = Endpoint(host: "127.0.0.1", port: 7420)
-    /// Plaintext between agents is accepted; asked for wherever ``listen`` is not loopback.
+    /// Nil: agents speak plaintext.
+    public var tls: TLS?
+    /// The sites whose agents' certificates are accepted; nil: the own one and those of ``links``.
+    public var allow: [String]?
+    /// Plaintext between agents is accepted; asked for wherever one of their addresses is not loopback.
     public var insecure = false
     public var peers = Peers()
     /// Other sites. Having any makes this agent the gateway of its site.

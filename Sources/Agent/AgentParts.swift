@@ -16,6 +16,8 @@ final class AgentParts: Sendable {
     let configuration: AgentConfiguration
     let store: Store
     let peers: PeerService
+    /// Nil: agents speak plaintext.
+    let keyring: Keyring?
     let cache: ObjectCache
     let volumes: [Volume]
     /// The admin socket accepts requests.
@@ -26,11 +28,14 @@ final class AgentParts: Sendable {
     init(_ configuration: AgentConfiguration, store: Store, logger: Logger) throws(AgentError) {
         self.configuration = configuration
         self.store = store
+        let keyring = try configuration.keyring()
+        self.keyring = keyring
         let peers: PeerService
         do throws(StorageError) {
             peers = try PeerService(
                 configuration: PeersConfiguration(configuration),
                 store: store,
+                keyring: keyring,
                 logger: Logger(label: "larder.peers")
             )
         } catch {
@@ -52,7 +57,8 @@ final class AgentParts: Sendable {
         volumes = configuration.volumes.map { volume in
             let describe: @Sendable () -> [UInt8] = {
                 let facts = StateReport(
-                    configuration: configuration, store: store, peers: peers, cache: cache, begin: begin)
+                    configuration: configuration, store: store, peers: peers, keyring: keyring, cache: cache,
+                    begin: begin)
                 return facts.volumeStatus(of: volume.name)
             }
             return Volume(
@@ -72,6 +78,7 @@ final class AgentParts: Sendable {
             configuration: configuration,
             store: store,
             peers: peers,
+            keyring: keyring,
             cache: cache,
             begin: begin,
             serving: Set(volumes.filter(\.isServing).map(\.configuration.name))
@@ -97,11 +104,16 @@ final class AgentParts: Sendable {
         return reasons
     }
 
-    func collectGauges() { gauges.set(store: store, volumes: volumes, members: peers.members()) }
+    func collectGauges() {
+        gauges.set(store: store, volumes: volumes, members: peers.members())
+        if let keyring { gauges.certificate.record(keyring.current.end.timeIntervalSinceNow) }
+    }
 }
 
 /// Gauges that are read off the parts at each scrape.
 private struct StateGauges: Sendable {
+    /// Seconds until this agent's certificate ends; below 0 it has.
+    let certificate = Gauge(label: "larder_certificate_expiry_seconds")
     private let used = Gauge(label: "larder_store_used_bytes")
     private let quota = Gauge(label: "larder_store_quota_bytes")
     private let chunks = Gauge(label: "larder_store_chunks")
@@ -131,6 +143,7 @@ extension PeersConfiguration {
             links: configuration.links.map { Link(site: $0.site, address: $0.address.map { PeerAddress($0) }) },
             uplink: configuration.uplink.map { Double($0.bytesPerSecond) }
         )
+        allow = configuration.allow.map(Set.init)
         headroom = configuration.headroom.fraction
         limits.settle = configuration.limits.settle
     }

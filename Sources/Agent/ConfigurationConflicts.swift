@@ -3,6 +3,9 @@
 /// Where those values stand that can contradict one another.
 struct ConfigurationPlaces {
     var listen = ConfigurationOrigin.absent
+    var insecure = ConfigurationOrigin.absent
+    var allow = ConfigurationOrigin.absent
+    var peers = ConfigurationOrigin.absent
     var control = ConfigurationOrigin.absent
     var links: [ConfigurationOrigin] = []
     var volumes: [ConfigurationOrigin] = []
@@ -11,19 +14,47 @@ struct ConfigurationPlaces {
 extension AgentConfiguration {
     /// The faults of values that are each right but not together.
     func conflicts(places: ConfigurationPlaces) -> [ConfigurationProblem] {
-        listenConflicts(places) + linkConflicts(places) + volumeConflicts(places)
+        securityConflicts(places) + linkConflicts(places) + volumeConflicts(places)
     }
 
-    private func listenConflicts(_ places: ConfigurationPlaces) -> [ConfigurationProblem] {
-        guard !listen.isLoopback, !insecure else { return [] }
-        return [
-            ConfigurationProblem(
-                places.listen,
-                field: "listen",
-                "\(listen) can be reached from other hosts, and agents speak plaintext as yet: write 'insecure: true' "
-                    + "where the network is trusted, or listen on 127.0.0.1"
+    /// Plaintext leaves this host only where somebody said so.
+    private func securityConflicts(_ places: ConfigurationPlaces) -> [ConfigurationProblem] {
+        guard tls == nil else { return tlsConflicts(places) }
+        guard !insecure else { return [] }
+        let remedy =
+            "agents speak plaintext without certificates: give 'tls' (see 'larder pki'), or write 'insecure: true' where "
+            + "the network is trusted"
+        guard listen.isLoopback else {
+            return [
+                ConfigurationProblem(
+                    places.listen, field: "listen", "\(listen) can be reached from other hosts, and \(remedy)")
+            ]
+        }
+        if let far = (peers.static + [peers.dns].compactMap { $0 }).first(where: { !$0.isLoopback }) {
+            return [ConfigurationProblem(places.peers, field: "peers", "\(far) is another host, and \(remedy)")]
+        }
+        for (index, (link, place)) in zip(links, places.links).enumerated() {
+            guard let far = link.address, !far.isLoopback else { continue }
+            let field = "links[\(index)].address"
+            return [ConfigurationProblem(place, field: field, "\(far) is another host, and \(remedy)")]
+        }
+        return []
+    }
+
+    private func tlsConflicts(_ places: ConfigurationPlaces) -> [ConfigurationProblem] {
+        var problems: [ConfigurationProblem] = []
+        if insecure {
+            problems.append(
+                ConfigurationProblem(
+                    places.insecure, field: "insecure", "agents speak TLS where 'tls' is given: leave one of them out")
             )
-        ]
+        }
+        if let allow, let lacking = ([site] + links.map(\.site)).first(where: { !allow.contains($0) }) {
+            let reason = lacking == site ? "this agent's own site" : "linked"
+            problems.append(
+                ConfigurationProblem(places.allow, field: "allow", "site '\(lacking)' is \(reason) and not in it"))
+        }
+        return problems
     }
 
     private func linkConflicts(_ places: ConfigurationPlaces) -> [ConfigurationProblem] {

@@ -15,7 +15,7 @@ extension StateReport {
     func checks(of namespace: String?) -> [CheckMessage] {
         let mounts = configuration.volumes.filter { namespace == nil || $0.namespace == namespace }.map(mount)
         guard namespace == nil else { return mounts + [disk(), images()] }
-        return [fuseDevice()] + mounts + [disk(), damage(), clock()] + members() + links() + [images()]
+        return [fuseDevice()] + mounts + [disk(), damage(), clock()] + security() + members() + links() + [images()]
     }
 
     private func fuseDevice() -> CheckMessage {
@@ -95,7 +95,7 @@ extension StateReport {
         }
         let silent = members.filter { $0.state != .alive }
         guard !silent.isEmpty else { return [CheckMessage("peers", .ok, "all \(members.count) answer")] }
-        let names = silent.map { "\($0.name) (\($0.address))" }.joined(separator: ", ")
+        let names = silent.map { "\($0.name) (\($0.address))\(reason($0))" }.joined(separator: ", ")
         return [
             CheckMessage(
                 "peers",
@@ -110,10 +110,11 @@ extension StateReport {
         configuration.links.map { link in
             if peers.isLinked(to: link.site) { return CheckMessage("link \(link.site)", .ok, "it is up") }
             let address = link.address.map { "\($0)" } ?? "its gateway, which has to call here"
+            let failed = peers.members().first { $0.site == link.site && $0.failure != nil }
             return CheckMessage(
                 "link \(link.site)",
                 .warn,
-                "it is down: \(address) does not answer; keys of that site that are not here are answered as missing",
+                "it is down: \(address) does not answer\(failed.map(reason) ?? ""); keys of that site that are not here are answered as missing",
                 remedy: "look at the line, at the other gateway, and at what filters packets between them"
             )
         }

@@ -12,6 +12,7 @@ struct StateReport: Sendable {
     let configuration: AgentConfiguration
     let store: Store
     let peers: PeerService
+    let keyring: Keyring?
     let cache: ObjectCache
     let begin: ContinuousClock.Instant
     /// Names of volumes whose mount serves.
@@ -94,7 +95,9 @@ struct StateReport: Sendable {
             isAlive: member.state == .alive,
             silentSeconds: member.silence.map { $0 / .seconds(1) },
             lag: UInt64(clamping: member.behind),
-            isLink: member.role == .link
+            isLink: member.role == .link,
+            security: keyring == nil ? "plaintext" : "TLS 1.3",
+            failure: member.state == .alive ? nil : member.failure
         )
     }
 }

@@ -74,6 +74,10 @@ public struct StatusMessage: Codable, Hashable, Sendable {
         public var lag: UInt64?
         /// It is reached over a link.
         public var isLink: Bool
+        /// `TLS 1.3` or `plaintext`.
+        public var security: String?
+        /// Why it cannot be talked with, where it cannot.
+        public var failure: String?
 
         public init(
             id: String?,
@@ -83,7 +87,9 @@ public struct StatusMessage: Codable, Hashable, Sendable {
             isAlive: Bool,
             silentSeconds: Double?,
             lag: UInt64?,
-            isLink: Bool
+            isLink: Bool,
+            security: String? = nil,
+            failure: String? = nil
         ) {
             self.id = id
             self.name = name
@@ -93,6 +99,8 @@ public struct StatusMessage: Codable, Hashable, Sendable {
             self.silentSeconds = silentSeconds
             self.lag = lag
             self.isLink = isLink
+            self.security = security
+            self.failure = failure
         }
     }
 

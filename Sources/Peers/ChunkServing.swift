@@ -15,6 +15,7 @@ extension PeerService {
         let sizeMax = 64 + limits.digestsMax * Digest.byteCount
         let body = Array(buffer: try await request.body.collect(upTo: sizeMax))
         let wanted = try ChunkRequest(decoding: body, digestsMax: limits.digestsMax)
+        guard try await mayRead(wanted, caller.rights) else { return withheld(wanted) }
         if caller.isLink {
             metrics.link(.received, site: caller.site, class: wanted.priority.label, bytes: body.count)
         }

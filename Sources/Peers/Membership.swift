@@ -98,6 +98,12 @@ public struct Membership: Sendable {
     /// The site that must answer at an address.
     public func expectedSite(at address: PeerAddress) -> String { contacts[address]?.site.flatMap { $0 } ?? site }
 
+    /// Who must answer at an address: the agent where one answered there before, and its site; nil: it is not known.
+    public func expected(at address: PeerAddress) -> (site: String, agent: Identity?)? {
+        guard let contact = contacts[address] else { return nil }
+        return (contact.site ?? site, contact.agent.flatMap { peers[$0]?.identity })
+    }
+
     /// An agent answered a call.
     ///
     /// - Returns: whether it is one to talk with: of our site, or of the site that the link names; never ourselves.

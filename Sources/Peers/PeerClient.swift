@@ -34,20 +34,29 @@ struct PeerClient: Sendable {
     private let site: String
     private let agent: AgentID
     private let limits: PeersConfiguration.Limits
+    private let security: ClientSecurity?
 
-    init(agent: AgentID, site: String, limits: PeersConfiguration.Limits) {
+    init(agent: AgentID, site: String, limits: PeersConfiguration.Limits, security: ClientSecurity? = nil) {
         self.agent = agent
         self.site = site
         self.limits = limits
-        messages = PeerClient.client(connections: PeerClient.messageConnections, read: nil, connect: limits.answer)
+        self.security = security
+        let allowed = security?.allowed
+        messages = PeerClient.client(PeerClient.messageConnections, read: nil, connect: limits.answer, allowed)
         streams = PeerClient.client(
-            connections: PeerClient.streamConnections,
+            PeerClient.streamConnections,
             read: limits.silence,
-            connect: limits.answer
+            connect: limits.answer,
+            allowed
         )
     }
 
-    private static func client(connections: Int, read: Duration?, connect: Duration) -> HTTPClient {
+    private static func client(
+        _ connections: Int,
+        read: Duration?,
+        connect: Duration,
+        _ allowed: Set<String>?
+    ) -> HTTPClient {
         var configuration = HTTPClient.Configuration(
             redirectConfiguration: .disallow,
             timeout: .init(connect: TimeAmount(connect), read: read.map { TimeAmount($0) })
@@ -56,6 +65,9 @@ struct PeerClient: Sendable {
         configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = connections
         // A refused connection is an answer: the peer is down.
         configuration.connectionPool.retryConnectionEstablishment = false
+        if let allowed {
+            configuration.http1_1ConnectionDebugInitializer = { ReceiverCheck.add(to: $0, allowed: allowed) }
+        }
         return HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
     }
 
@@ -73,13 +85,28 @@ struct PeerClient: Sendable {
         to address: PeerAddress,
         limit: Duration? = nil
     ) async throws -> [UInt8] {
+        try await exchange(path, body, with: address, limit: limit).body
+    }
+
+    /// Sends a message and returns the answer's body, and what the certificate of who answered says.
+    ///
+    /// - Throws: ``PeerFailure``, or `CancellationError`.
+    func exchange(
+        _ path: String,
+        _ body: [UInt8],
+        with address: PeerAddress,
+        limit: Duration? = nil
+    ) async throws -> (body: [UInt8], authority: Authority?) {
         try await PeerClient.translating(address) {
             let response = try await messages.execute(
                 request(path, body, address),
                 deadline: .now() + TimeAmount(limit ?? limits.answer)
             )
             try PeerClient.check(response.status, address)
-            return Array(buffer: try await response.body.collect(upTo: limits.messageByteCountMax))
+            let authority = try response.headers.first(name: ReceiverCheck.authority).flatMap { text in
+                security == nil ? nil : try Authority(uris: text.split(separator: " ").map(String.init))
+            }
+            return (Array(buffer: try await response.body.collect(upTo: limits.messageByteCountMax)), authority)
         }
     }
 
@@ -112,8 +139,14 @@ struct PeerClient: Sendable {
     }
 
     private func request(_ path: String, _ body: [UInt8], _ address: PeerAddress) -> HTTPClientRequest {
-        var request = HTTPClientRequest(url: "http://\(address)\(path)")
+        var request = HTTPClientRequest(url: "\(security == nil ? "http" : "https")://\(address)\(path)")
         request.method = .POST
+        if let security {
+            // Of the moment, so that a renewed certificate is used for connections from the next one on.
+            request.tlsConfiguration = security.keyring.current.client
+            let expected = security.expected(address, path)
+            if let expected { request.headers.add(name: ReceiverCheck.expected, value: expected) }
+        }
         request.headers.add(name: Wire.siteHeader, value: site)
         request.headers.add(name: Wire.agentHeader, value: agent.hex)
         request.body = .bytes(ByteBuffer(bytes: body))
@@ -123,6 +156,9 @@ struct PeerClient: Sendable {
     private static func check(_ status: HTTPResponseStatus, _ address: PeerAddress) throws {
         switch status.code {
         case 200: return
+        case 426:
+            throw PeerFailure(
+                PeersError(.refused, "\(address) speaks TLS and this agent plaintext: this agent lacks 'tls'"))
         case 503: throw PeerFailure(PeersError(.busy, "\(address) serves as much as it can"))
         case 400..<500: throw PeerFailure(PeersError(.refused, "\(address) refused a request with \(status.code)"))
         default: throw PeerFailure(PeersError(.unavailable, "\(address) answered \(status.code)"))
@@ -145,7 +181,12 @@ struct PeerClient: Sendable {
             throw PeerFailure(PeersError(.lying, "\(address) answered with over \(error.maxBytes ?? 0) bytes"))
         } catch let error as HTTPParserError where error != .invalidEOFState {
             throw PeerFailure(PeersError(.lying, "\(address) does not speak HTTP"))
+        } catch let error as PeersError {
+            throw PeerFailure(error)
         } catch {
+            if let message = TLSTrouble.message(of: error, at: "\(address)") {
+                throw PeerFailure(PeersError(.refused, message))
+            }
             throw PeerFailure(PeersError(.unavailable, "\(address): \(error)"), isRefused: isRefusal(error))
         }
     }
@@ -157,6 +198,14 @@ struct PeerClient: Sendable {
         guard let error = error as? NIOConnectionError else { return false }
         return error.connectionErrors.contains { ($0.error as? IOError).map { codes.contains($0.errnoCode) } ?? false }
     }
+}
+
+/// What the client needs for TLS.
+struct ClientSecurity: Sendable {
+    let keyring: Keyring
+    let allowed: Set<String>
+    /// Whom a request to an address on a path is meant for, `SITE/AGENT`; nil: any agent of a site that is allowed.
+    let expected: @Sendable (PeerAddress, String) -> String?
 }
 
 /// A failed call, and whether it failed because nobody listens.

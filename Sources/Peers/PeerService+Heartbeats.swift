@@ -56,27 +56,33 @@ extension PeerService {
     }
 
     /// What we tell in a heartbeat.
-    func heartbeat(toSite site: String?) -> Heartbeat {
+    func heartbeat(toSite site: String?, _ rights: Rights) -> Heartbeat {
         let identity = self.identity
         let clock = directory.clockReading()
-        let settling = directory.settlingKeys
+        let settling = PublicationCheck.told(directory.settlingKeys, to: rights)
         return replicator.read { $0.heartbeat(from: identity, to: site, clock: clock, settling: settling) }
     }
 
     private func call(_ address: PeerAddress) async {
         let site = replicator.expectedSite(at: address)
-        let body = heartbeat(toSite: site).encoded()
+        let known = replicator.expected(at: address)?.agent
+        let told = known.map { rights(of: $0.agent) } ?? strangerRights
+        let body = heartbeat(toSite: site, told).encoded()
         do {
             let client = try client()
             count(.sent, body.count, site: site)
-            let answer = try await client.post(Wire.heartbeat, body, to: address)
+            let (answer, authority) = try await client.exchange(Wire.heartbeat, body, with: address)
             count(.received, answer.count, site: site)
-            let heartbeat = try Heartbeat(decoding: answer, limits: limits)
+            let heartbeat = try heard(try Heartbeat(decoding: answer, limits: limits), authority)
+            noteCall(address, failure: nil)
             note(heartbeat)
             replicator.update { $0.answered(heartbeat, at: address, now: replicator.now) }
         } catch {
-            let failure = error as? PeerFailure
+            let failure = (error as? PeerFailure) ?? (error as? PeersError).map { PeerFailure($0) }
             metrics.heartbeatFailures.increment()
+            if !(error is CancellationError) {
+                noteCall(address, failure: failure?.error ?? PeersError(.lying, "\(address) answered with garbage"))
+            }
             let message = failure?.error.message ?? "\(error)"
             logger.debug("heartbeat failed", metadata: ["address": "\(address)", "error": "\(message)"])
             replicator.update {

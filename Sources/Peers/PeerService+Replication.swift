@@ -14,7 +14,8 @@ extension PeerService {
     func push(to agent: AgentID) async {
         while let (peer, after) = replicator.owed(to: agent) {
             do {
-                let message = try await gather(after, wait: limits.acknowledge)
+                let all = try await gather(after, wait: limits.acknowledge)
+                let message = PublicationCheck.told(all, to: rights(of: agent))
                 let isLink = peer.identity.site != configuration.site
                 let body = Envelope.seal(message.encoded(), compress: isLink)
                 count(.sent, body.count, site: peer.identity.site)
@@ -25,6 +26,7 @@ extension PeerService {
                     limit: limits.answer + limits.acknowledge
                 )
                 count(.received, answer.count, site: peer.identity.site)
+                noteRefusal(answer, by: peer.identity)
                 // What it did not take, because clocks differ or something before it is missing, it will ask for.
                 replicator.update { $0.acknowledged(message.spans.mapValues(\.upTo), by: agent) }
             } catch {
@@ -56,7 +58,7 @@ extension PeerService {
     func pull(from agent: AgentID) async {
         while let (peer, after) = replicator.gaps(at: agent) {
             do {
-                let message = try await ask(peer, after)
+                let (message, _) = try await ask(peer, after)
                 guard !message.spans.isEmpty else { break }
                 let vector = try await directory.receive(message, from: agent)
                 metrics.repairs.increment()
@@ -77,7 +79,7 @@ extension PeerService {
         let end = number + Catalog.numberGap
         while number < end {
             do {
-                let message = try await ask(peer, [self.agent: number])
+                let (message, _) = try await ask(peer, [self.agent: number])
                 guard let span = message.spans[self.agent], span.upTo > number else { return }
                 _ = try await directory.receive(message, from: agent, ownUpTo: end)
                 try await directory.giveUpLost(message.publications)
@@ -89,15 +91,24 @@ extension PeerService {
         }
     }
 
-    private func ask(_ peer: Membership.Peer, _ after: [AgentID: UInt64]) async throws -> PublicationMessage {
+    private func ask(
+        _ peer: Membership.Peer,
+        _ after: [AgentID: UInt64]
+    ) async throws -> (message: PublicationMessage, refused: Set<String>) {
         var request = ByteWriter()
         request.fixed(UInt8(1))
         Vector.encode(after, into: &request)
         count(.sent, request.bytes.count, site: peer.identity.site)
-        let answer = try await client().post(Wire.publications, request.bytes, to: peer.address, limit: limits.silence)
+        let (answer, authority) = try await client().exchange(
+            Wire.publications,
+            request.bytes,
+            with: peer.address,
+            limit: limits.silence
+        )
         count(.received, answer.count, site: peer.identity.site)
         let raw = try Envelope.open(answer, max: limits.messageByteCountMax)
-        return try PublicationMessage(decoding: raw, limits: limits)
+        let message = try PublicationMessage(decoding: raw, limits: limits)
+        return taken(message, from: peer.identity.agent, authority, isGateway: peer.identity.isGateway)
     }
 
     /// A peer failed or lied: counted, reported once where it lied, and no longer waited for where it is silent.
@@ -143,9 +154,12 @@ extension PeerService {
             let peers = replicator.members.filter { $0.state == .alive }
             await withDiscardingTaskGroup { group in
                 for notice in notices {
-                    let body = notice.notice.encoded()
                     // What came from elsewhere is handed on only by a gateway, from its site to links and back.
                     for peer in peers where peer.identity.agent != notice.except && hears(peer, notice) {
+                        var told = notice.notice
+                        told.keys = PublicationCheck.told(told.keys, to: rights(of: peer.identity.agent))
+                        guard !told.keys.isEmpty else { continue }
+                        let body = told.encoded()
                         count(.sent, body.count, site: peer.identity.site)
                         group.addTask { _ = try? await client.post(Wire.settling, body, to: peer.address) }
                     }

@@ -3,6 +3,7 @@
 import Content
 import HTTPTypes
 import Hummingbird
+import HummingbirdCore
 import Logging
 import Metrics
 import NIOConcurrencyHelpers
@@ -17,6 +18,10 @@ struct Caller: Sendable {
     let site: String
     let host: String
     let isLink: Bool
+    /// What its certificate says; nil where agents speak plaintext.
+    let authority: Authority?
+
+    var rights: Rights { authority?.rights ?? .all }
 }
 
 /// The context of a request: the connection it came over.
@@ -39,7 +44,13 @@ extension PeerService {
             responder: CallbackResponder<PeerRequestContext> { request, context in
                 await self.respond(to: request, context)
             },
-            server: .http1(configuration: .init(idleTimeout: PeerService.idleLimit)),
+            server: HTTPServerBuilder { responder in
+                PeerChannel(
+                    base: HTTP1Channel(responder: responder, configuration: .init(idleTimeout: PeerService.idleLimit)),
+                    keyring: self.keyring,
+                    allowed: self.configuration.allowedSites
+                ) { self.noteRefusal($0) }
+            },
             configuration: .init(
                 address: .hostname(configuration.listen.host, port: configuration.listen.port),
                 serverName: nil
@@ -72,7 +83,7 @@ extension PeerService {
 
     /// The table from paths to answers, and from errors to statuses.
     private func respond(to request: Request, _ context: PeerRequestContext) async -> Response {
-        guard let caller = caller(of: request, context) else { return Response(status: .forbidden) }
+        guard let caller = await caller(of: request, context) else { return Response(status: .forbidden) }
         guard request.method == .post else { return Response(status: .methodNotAllowed) }
         do {
             if request.uri.path == Wire.chunks { return try await chunks(request, caller, context.channel) }
@@ -90,7 +101,11 @@ extension PeerService {
         } catch is NIOTooManyBytesError {
             return Response(status: .contentTooLarge)
         } catch let error as PeersError {
-            return Response(status: error.code == .busy ? .serviceUnavailable : .badGateway)
+            switch error.code {
+            case .busy: return Response(status: .serviceUnavailable)
+            case .refused: return Response(status: .forbidden)
+            default: return Response(status: .badGateway)
+            }
         } catch {
             logger.error("request failed", metadata: ["peer": "\(caller.agent)", "error": "\(error)"])
             return Response(status: .internalServerError)
@@ -98,13 +113,25 @@ extension PeerService {
     }
 
     /// Who calls, where it is somebody to whom we talk: of our site or of one to which we hold a link.
-    private func caller(of request: Request, _ context: PeerRequestContext) -> Caller? {
+    private func caller(of request: Request, _ context: PeerRequestContext) async -> Caller? {
         guard let siteName = HTTPField.Name(Wire.siteHeader), let agentName = HTTPField.Name(Wire.agentHeader),
             let site = request.headers[siteName], let hex = request.headers[agentName], let id = AgentID(hex: hex)
         else { return nil }
         let isLink = site != configuration.site
         guard !isLink || configuration.links.contains(where: { $0.site == site }) else { return nil }
-        return Caller(agent: id, site: site, host: context.channel.remoteAddress?.ipAddress ?? "", isLink: isLink)
+        let host = context.channel.remoteAddress?.ipAddress ?? ""
+        guard keyring != nil else { return Caller(agent: id, site: site, host: host, isLink: isLink, authority: nil) }
+        let authority = try? await context.channel.eventLoop.submit {
+            try context.channel.pipeline.syncOperations.handler(type: CallerCheck.self).authority
+        }.get()
+        guard let authority, authority.site == site else { return nil }
+        do throws(PeersError) {
+            try checkOwner(of: id, authority)
+        } catch {
+            noteRefusal(ConnectionRefusal(host: host, message: error.message))
+            return nil
+        }
+        return Caller(agent: id, site: site, host: host, isLink: isLink, authority: authority)
     }
 
     private func answer(_ path: String, _ body: [UInt8], _ caller: Caller) async throws -> [UInt8]? {
@@ -121,18 +148,27 @@ extension PeerService {
     }
 
     private func answerHeartbeat(_ body: [UInt8], _ caller: Caller) throws -> [UInt8] {
-        let heartbeat = try Heartbeat(decoding: body, limits: limits)
-        guard heartbeat.identity.agent == caller.agent, heartbeat.identity.site == caller.site else {
+        let said = try Heartbeat(decoding: body, limits: limits)
+        guard said.identity.agent == caller.agent, said.identity.site == caller.site else {
             throw ContentError(.malformed, "a heartbeat speaks for another agent than its caller")
+        }
+        let heartbeat: Heartbeat
+        do throws(PeersError) {
+            heartbeat = try heard(said, caller.authority)
+        } catch {
+            noteRefusal(ConnectionRefusal(host: caller.host, message: error.message))
+            throw error
         }
         note(heartbeat)
         replicator.update { $0.called(heartbeat, from: caller.host, now: replicator.now).actions }
-        return self.heartbeat(toSite: caller.site).encoded()
+        return self.heartbeat(toSite: caller.site, caller.rights).encoded()
     }
 
     private func answerPush(_ body: [UInt8], _ caller: Caller) async throws -> [UInt8] {
         let raw = try Envelope.open(body, max: limits.messageByteCountMax)
-        let message = try PublicationMessage(decoding: raw, limits: limits)
+        let sent = try PublicationMessage(decoding: raw, limits: limits)
+        let isGateway = caller.isLink || replicator.peer(caller.agent)?.identity.isGateway ?? false
+        let (message, refused) = taken(sent, from: caller.agent, caller.authority, isGateway: isGateway)
         var vector = try await directory.receive(message, from: caller.agent)
         if configuration.isGateway {
             // The sender waits for those behind us too; a tenth is left for the way back.
@@ -145,7 +181,7 @@ extension PeerService {
             }
             await replicator.forward(vector, except: caller.agent, limit: max(.zero, deadline - .now))
         }
-        return []
+        return RefusedNamespaces(refused).encoded()
     }
 
     private func answerPublications(_ body: [UInt8], _ caller: Caller) async throws -> [UInt8] {
@@ -153,7 +189,8 @@ extension PeerService {
         guard try reader.fixed(UInt8.self) == 1 else { throw ContentError(.unsupported, "unknown request format") }
         let after = try Vector.decode(&reader, agentsMax: limits.agentsMax)
         try reader.end()
-        return Envelope.seal(try await gather(after).encoded(), compress: caller.isLink)
+        let message = PublicationCheck.told(try await gather(after), to: caller.rights)
+        return Envelope.seal(message.encoded(), compress: caller.isLink)
     }
 
     private func answerPromotion(_ body: [UInt8]) async throws -> [UInt8] {
@@ -172,13 +209,16 @@ extension PeerService {
         let manifest = try reader.digest()
         let seconds = try reader.fixed(UInt32.self)
         try reader.end()
+        guard try await mayRead(manifest, caller.rights) else { return [0] }
         let handler = state.withLockedValue { $0.leaseHandler }
         let isGranted = await handler?(manifest, .seconds(Int64(seconds)), caller.agent) ?? false
         return [isGranted ? 1 : 0]
     }
 
     private func answerSettling(_ body: [UInt8], _ caller: Caller) throws -> [UInt8] {
-        let notice = try SettlingNotice(decoding: body)
+        var notice = try SettlingNotice(decoding: body)
+        notice.keys = notice.keys.filter { caller.rights.mayPublish(String($0.namespace)) }
+        guard !notice.keys.isEmpty else { return [] }
         directory.noteSettling(notice.keys, settling: notice.settling)
         if configuration.isGateway, notice.hops < SettlingNotice.hopsMax {
             let onward = SettlingNotice(keys: notice.keys, settling: notice.settling, hops: notice.hops + 1)
@@ -190,6 +230,14 @@ extension PeerService {
     private func answerHint(_ body: [UInt8], _ caller: Caller) async throws -> [UInt8] {
         let (hint, site, hops) = try Hint.decode(body)
         guard hops < Hint.hopsMax else { throw ContentError(.malformed, "a hint was handed on too often") }
-        return HintAnswer.encode(try await deliver(hint, to: site, hops: hops + 1))
+        let allowed = Hint(
+            keys: PublicationCheck.told(hint.keys, to: caller.rights),
+            priority: hint.priority,
+            deadline: hint.deadline
+        )
+        guard !allowed.keys.isEmpty || hint.keys.isEmpty else {
+            throw PeersError(.refused, "the caller's certificate allows none of the hinted keys' namespaces")
+        }
+        return HintAnswer.encode(try await deliver(allowed, to: site, hops: hops + 1))
     }
 }

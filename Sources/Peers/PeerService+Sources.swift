@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import Content
+import NIOConcurrencyHelpers
 import Storage
 
 /// An agent that this one knows of, for status.
@@ -20,12 +21,17 @@ public struct Member: Sendable, Hashable {
     public let ahead: Int
     /// Agents of whose publications it lacks something that we are to tell it.
     public let behind: Int
+    /// What its certificate says; nil: it was not heard, or agents speak plaintext.
+    public let authority: Authority?
+    /// Why the last call to it failed; nil: it was answered.
+    public let failure: String?
 }
 
 extension PeerService {
     /// Everybody who is known, this agent not among them.
     public func members() -> [Member] {
         let now = replicator.now
+        let security = state.withLockedValue { $0.security }
         let known = replicator.members.map { peer in
             let lag = replicator.lag(of: peer.identity.agent)
             let isLink = peer.identity.site != configuration.site
@@ -38,7 +44,9 @@ extension PeerService {
                 state: peer.state,
                 silence: now - peer.lastHeard,
                 ahead: lag.missing,
-                behind: lag.owed
+                behind: lag.owed,
+                authority: security.authorities[peer.identity.agent],
+                failure: security.callFailures[peer.address]
             )
         }
         let silent = replicator.silentAddresses.map { address, site in
@@ -51,7 +59,9 @@ extension PeerService {
                 state: .dead,
                 silence: nil,
                 ahead: 0,
-                behind: 0
+                behind: 0,
+                authority: nil,
+                failure: security.callFailures[address]
             )
         }
         return known + silent

@@ -33,11 +33,14 @@ public final class PeerService: Service, Sendable {
         var port: Int?
         var lyingReported: Set<AgentID> = []
         var serving = 0
+        var security = SecurityState()
     }
 
     public let configuration: PeersConfiguration
     public let directory: Directory
     public let store: Store
+    /// Nil: agents speak plaintext.
+    let keyring: Keyring?
     let metrics = PeersMetrics()
     let pacer: Pacer
     /// Of this store's objects, for both ends of links.
@@ -49,19 +52,24 @@ public final class PeerService: Service, Sendable {
     var replicator: Replicator { directory.replicator }
     var limits: PeersConfiguration.Limits { configuration.limits }
 
-    /// - Parameter wall: milliseconds since 1970.
+    /// - Parameters:
+    ///   - keyring: this agent's end of TLS; nil: plaintext.
+    ///   - wall: milliseconds since 1970.
     /// - Throws: ``StorageError`` where the catalog cannot be read.
     public init(
         configuration: PeersConfiguration,
         store: Store,
+        keyring: Keyring? = nil,
         logger: Logger,
         wall: @escaping @Sendable () -> UInt64 = WallClock.milliseconds
     ) throws(StorageError) {
         self.configuration = configuration
         self.store = store
+        self.keyring = keyring
         self.logger = logger
         self.pacer = Pacer(uplink: configuration.uplink, headroom: configuration.headroom, metrics: metrics)
         self.shapes = ObjectShapes(store: store)
+        try PeerService.noteRights(keyring?.current.authority.rights ?? .all, store.catalog)
         self.directory = try Directory(
             catalog: store.catalog,
             configuration: configuration,
@@ -96,7 +104,7 @@ public final class PeerService: Service, Sendable {
 
     /// Serves, calls and repairs until graceful shutdown or cancellation.
     public func run() async throws {
-        let client = PeerClient(agent: agent, site: configuration.site, limits: limits)
+        let client = PeerClient(agent: agent, site: configuration.site, limits: limits, security: clientSecurity)
         state.withLockedValue { $0.client = client }
         let result: Result<Void, any Error>
         do {
@@ -118,6 +126,7 @@ public final class PeerService: Service, Sendable {
             group.addTask { await cancelled { await self.keepCalling() } }
             group.addTask { await cancelled { await self.keepResolving() } }
             group.addTask { await cancelled { await self.carryOut() } }
+            group.addTask { await cancelled { await self.keepRenewing() } }
             for try await _ in group {}
         }
     }

@@ -24,6 +24,8 @@ public struct PeersConfiguration: Sendable {
     /// A name whose addresses are the agents of the own site.
     public var dns: PeerAddress?
     public var links: [Link]
+    /// Sites whose agents' certificates are accepted; nil: the own site and those of ``links``.
+    public var allow: Set<String>?
     /// Bytes per second that may leave this agent over all links; nil: not paced.
     public var uplink: Double?
     /// The part of the uplink that is left free, for acknowledgements and other people's packets.
@@ -49,6 +51,7 @@ public struct PeersConfiguration: Sendable {
     }
 
     public var isGateway: Bool { !links.isEmpty }
+    var allowedSites: Set<String> { allow ?? Set([site] + links.map(\.site)) }
 
     /// The limits of this module.
     public struct Limits: Sendable {
@@ -69,6 +72,10 @@ public struct PeersConfiguration: Sendable {
         public var working: Duration = .seconds(3)
         /// How long a peer's word that a key settles is good (DESIGN §5).
         public var settle: Duration = .seconds(1)
+        /// How often the files of certificate and key are looked at: certificates are renewed days before they end.
+        public var credentials: Duration = .seconds(60)
+        /// How long the namespaces of an object are remembered for its readers: as long as a lease (DESIGN §12).
+        public var grant: Duration = .seconds(86_400)
         /// Chunk requests served at a time; each holds up to two batches of about 1 MiB.
         public var chunkRequestsMax = 64
         /// Digests in one chunk request: sixteen blocks of the largest size.

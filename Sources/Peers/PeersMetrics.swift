@@ -19,6 +19,10 @@ struct PeersMetrics: Sendable {
     let chunkRequestsRefused = Counter(label: "larder_peer_chunk_requests_total", dimensions: [("side", "refused")])
     let siteBytesSent = Counter(label: "larder_peer_bytes_total", dimensions: [("direction", "sent")])
     let siteBytesReceived = Counter(label: "larder_peer_bytes_total", dimensions: [("direction", "received")])
+    /// Publications that whoever sent them may not publish, connections, and reads outside of a caller's namespaces.
+    let publicationsRefused = Counter(label: "larder_peer_refused_total", dimensions: [("what", "publication")])
+    let connectionsRefused = Counter(label: "larder_peer_refused_total", dimensions: [("what", "connection")])
+    let readsRefused = Counter(label: "larder_peer_refused_total", dimensions: [("what", "read")])
     let alive = Gauge(label: "larder_peer_alive")
     let linksUp = Gauge(label: "larder_link_up")
     /// Quanta of answers that wait for the uplink.

@@ -60,6 +60,10 @@ final class Replicator: Sendable {
 
     func expectedSite(at address: PeerAddress) -> String { read { $0.membership.expectedSite(at: address) } }
 
+    func expected(at address: PeerAddress) -> (site: String, agent: Identity?)? {
+        read { $0.membership.expected(at: address) }
+    }
+
     /// The numbers by which a peer is behind us and we are behind it.
     func lag(of agent: AgentID) -> (owed: Int, missing: Int) {
         read { ($0.table.owed(to: agent).count, $0.table.gaps(at: agent).count) }

@@ -96,6 +96,14 @@ extension Catalog {
         }
     }
 
+    /// Forgets up to where other agents' publications are here, so that all of them are asked for again.
+    public func forgetVector() throws(StorageError) {
+        let own = agent
+        try write("forget the vector") { db in
+            try db.execute(sql: "UPDATE agents SET upTo = 0 WHERE name <> ?", arguments: [AgentRows.encode(own)])
+        }
+    }
+
     /// What is still current of an agent's publications above a number and up to the gapless one, in the order of
     /// their numbers. What came after a gap is here, but nothing can be said of its completeness yet.
     ///

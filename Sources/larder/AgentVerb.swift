@@ -44,6 +44,7 @@ struct AgentVerb: AsyncParsableCommand {
         let overrides = ConfigurationOverrides(environment: ProcessInfo.processInfo.environment, flags: flags)
         let loaded = try AgentConfiguration.load(file: config, overrides: overrides)
         for warning in loaded.warnings { Output.line("larder: warning: \(warning)") }
+        _ = try loaded.configuration.keyring()
         if check { return print(try loaded.configuration.yaml(), terminator: "") }
         let exporter = Telemetry.bootstrap(loaded.configuration.log)
         try await NodeAgent(loaded.configuration, exporter: exporter).run()

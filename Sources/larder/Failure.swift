@@ -4,6 +4,7 @@ import Agent
 import ArgumentParser
 import Content
 import Control
+import Peers
 
 /// An end of a verb whose line was written already.
 struct Ended: Error {
@@ -44,6 +45,7 @@ enum Failure {
         case let error as ControlError: (ExitStatus(error.code), error.message)
         case let error as ContentError: (.usage, error.message)
         case let error as UsageError: (.usage, error.message)
+        case let error as PeersError: (error.code == .invalid ? .usage : .failed, error.message)
         case let error as AgentError:
             (error.code == .configuration || error.code == .value ? .usage : .failed, error.description)
         case is CancellationError: (.interrupted, "interrupted")

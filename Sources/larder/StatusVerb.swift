@@ -53,9 +53,12 @@ struct StatusVerb: AsyncParsableCommand {
         }
         for member in status.members {
             let state = member.isAlive ? "alive" : "DEAD"
+            let security = member.security.map { "  \($0)" } ?? ""
+            let failure = member.failure.map { "  \($0)" } ?? ""
             let lag = member.lag.map { $0 > 0 ? ", behind on \($0) agents" : "" } ?? ""
             rows.append([
-                member.isLink ? "link" : "peer", "\(member.site)/\(member.name)  \(member.address)  \(state)\(lag)",
+                member.isLink ? "link" : "peer",
+                "\(member.site)/\(member.name)  \(member.address)\(security)  \(state)\(lag)\(failure)",
             ])
         }
         if let traffic = status.traffic {

@@ -49,7 +49,48 @@ struct ConfigurationFaultTests {
         Case(yaml: "site: s\nlisten: 0.0.0.0:7420", place: "2:9", field: "listen", words: ["insecure: true"]),
         Case(yaml: "site: s\ninsecure: yes please", place: "2:11", field: "insecure", words: ["true nor false"]),
         Case(yaml: "site: s\npeers: {static: [a:0]}", place: "2:18", field: "peers.static[0]", words: ["1 to 65535"]),
-        Case(yaml: "site: s\npeers: {static: [a:1, a:1]}", place: "2:23", field: "peers.static[1]", words: ["twice"]),
+        Case(
+            yaml: "site: s\npeers: {static: [127.0.0.1:1, 127.0.0.1:1]}",
+            place: "2:31",
+            field: "peers.static[1]",
+            words: ["twice"]
+        ),
+        Case(
+            yaml: "site: s\npeers: {static: [10.0.0.2:1]}",
+            place: "2:8",
+            field: "peers",
+            words: ["10.0.0.2:1", "plaintext", "'tls'", "insecure: true"]
+        ),
+        Case(
+            yaml: "site: s\nlinks: [{site: c, address: gate.example:1}]",
+            place: "2:9",
+            field: "links[0].address",
+            words: ["gate.example:1", "plaintext"]
+        ),
+        Case(
+            yaml: "site: s\ntls: {certificate: /c, key: /k}",
+            place: "2:6",
+            field: "tls.trust",
+            words: ["missing", "authorities"]
+        ),
+        Case(
+            yaml: "site: s\ntls: {certificate: c, key: /k, trust: [/t]}",
+            place: "2:20",
+            field: "tls.certificate",
+            words: ["absolute"]
+        ),
+        Case(
+            yaml: "site: s\ninsecure: true\ntls: {certificate: /c, key: /k, trust: [/t]}",
+            place: "2:11",
+            field: "insecure",
+            words: ["'tls'", "leave one"]
+        ),
+        Case(
+            yaml: "site: s\nallow: [t]\ntls: {certificate: /c, key: /k, trust: [/t]}",
+            place: "2:8",
+            field: "allow",
+            words: ["site 's'", "own site"]
+        ),
         Case(
             yaml: "site: s\npeers: {static: a:1}", place: "2:17", field: "peers.static", words: ["a list belongs"]),
         Case(yaml: "site: s\nlinks: [{site: s}]", place: "2:9", field: "links[0].site", words: ["this agent"]),
@@ -128,6 +169,15 @@ struct ConfigurationFaultTests {
             descriptions.contains { $0.hasPrefix("environment LARDER_PEERS_STATIC: peers.static: this is not YAML") })
         #expect(descriptions.contains { $0.hasPrefix("--set store.qouta=1: ") && $0.contains("'store.quota'") })
         #expect(descriptions.contains { $0.hasPrefix("--set limits.stall=x: limits.stall: ") })
+    }
+
+    @Test("with a certificate that is not there names field and file")
+    func missingCertificate() throws {
+        let yaml = "site: s\ntls: {certificate: /nonexistent/tls.crt, key: /k, trust: [/t]}"
+        let configuration = try AgentConfiguration.read(yaml: yaml, file: "f").configuration
+        let error = try #require(throws: AgentError.self) { try configuration.keyring() }
+        #expect(error.code == .configuration)
+        #expect(error.description.contains("tls.certificate: '/nonexistent/tls.crt' cannot be read: No such file"))
     }
 
     @Test("that is not there is named")

@@ -66,7 +66,25 @@ struct ConfigurationTests {
         #expect(!configuration.name.isEmpty)
     }
 
-    @Test("is printed as one that reads back to the same", arguments: [whole, "site: s", "site: 'null'\nname: '1'"])
+    static let secured = """
+        site: basement
+        listen: 0.0.0.0:7420
+        tls: {certificate: /etc/tls/tls.crt, key: /etc/tls/tls.key, trust: [/etc/tls/ca.crt, /etc/tls/cloud.crt]}
+        allow: [basement, cloud]
+        peers: {dns: "larder-peers.larder.svc:7420"}
+        """
+
+    @Test("needs no 'insecure' where it has certificates")
+    func tls() throws {
+        let configuration = try AgentConfiguration.read(yaml: Self.secured, file: "f").configuration
+        #expect(configuration.tls?.key == "/etc/tls/tls.key")
+        #expect(configuration.tls?.trust == ["/etc/tls/ca.crt", "/etc/tls/cloud.crt"])
+        #expect(configuration.allow == ["basement", "cloud"] && !configuration.insecure)
+    }
+
+    @Test(
+        "is printed as one that reads back to the same",
+        arguments: [whole, secured, "site: s", "site: 'null'\nname: '1'"])
     func roundTrip(yaml: String) throws {
         let first = try AgentConfiguration.read(yaml: yaml, file: "f").configuration
         let printed = try first.yaml()

@@ -15,15 +15,20 @@ final class Agent: Sendable {
     let service: PeerService
     private let path: String
 
-    init(_ name: String, site: String = "basement", _ change: (inout PeersConfiguration) -> Void) throws {
+    init(
+        _ name: String,
+        site: String = "basement",
+        keyring: Keyring? = nil,
+        store given: Store? = nil,
+        _ change: (inout PeersConfiguration) -> Void
+    ) throws {
         path = NSTemporaryDirectory() + "larder-peers-" + UUID().uuidString
         try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
         var logger = Logger(label: name)
         logger.logLevel = .critical
-        store = try Store.open(
-            StoreConfiguration(directory: path, quota: 1 << 30, freeFraction: 0),
-            logger: logger
-        )
+        store =
+            try given
+            ?? Store.open(StoreConfiguration(directory: path, quota: 1 << 30, freeFraction: 0), logger: logger)
         var configuration = PeersConfiguration(
             name: name,
             site: site,
@@ -34,7 +39,12 @@ final class Agent: Sendable {
         configuration.limits.answer = .seconds(30)
         configuration.limits.acknowledge = .seconds(30)
         change(&configuration)
-        service = try PeerService(configuration: configuration, store: store, logger: logger)
+        service = try PeerService(
+            configuration: configuration,
+            store: store,
+            keyring: keyring,
+            logger: logger
+        )
     }
 
     deinit { try? FileManager.default.removeItem(atPath: path) }

@@ -138,7 +138,29 @@ def promises(where, resources):
                 raise Problem(f"{name}: volume {volume['name']} lies outside of /run/larder")
 
 
+def certificates(path):
+    """cert-manager's kinds, which the validator does not know: the fields that the example sets, and Larder's URIs."""
+    specs = {"Issuer": {"ca"}, "Certificate": {"secretName", "issuerRef", "commonName", "uris", "usages", "privateKey",
+                                               "duration", "renewBefore"}}
+    resources = load(path)
+    for resource in resources:
+        unknown = set(resource["spec"]) - specs[resource["kind"]]
+        if resource["apiVersion"] != "cert-manager.io/v1" or unknown:
+            raise Problem(f"{path}: {resource['kind']} has no {', '.join(sorted(unknown)) or 'known apiVersion'}")
+    issuers = {r["metadata"]["name"] for r in resources if r["kind"] == "Issuer"}
+    for spec in (r["spec"] for r in resources if r["kind"] == "Certificate"):
+        if spec["issuerRef"]["name"] not in issuers:
+            raise Problem(f"{path}: issuer {spec['issuerRef']['name']} is not there")
+        if not {"server auth", "client auth"} <= set(spec["usages"]):
+            raise Problem(f"{path}: an agent calls and is called")
+        agents = [u for u in spec["uris"] if re.fullmatch(r"larder://[\w.-]+/([\w.-]+|\*)", u)]
+        rights = [u for u in spec["uris"] if re.fullmatch(r"larder-namespace:([\w.-]+|\*)\?rights=(rw|ro)", u)]
+        if len(agents) != 1 or not rights or len(agents) + len(rights) != len(spec["uris"]):
+            raise Problem(f"{path}: the URIs say no site, no agent or no rights")
+
+
 def examples(directory):
+    certificates(os.path.join(directory, "certificate.yaml"))
     with open(os.path.join(directory, "config.toml"), "rb") as text:
         runner = tomllib.load(text)
     for host_path in (p for r in runner["runners"] for p in r["kubernetes"]["volumes"]["host_path"]):

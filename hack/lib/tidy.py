@@ -32,6 +32,9 @@ LIBRARIES = {
     "GRDB": ["Storage"],
     "Hummingbird": ["Peers", "Control", "Agent"],
     "HummingbirdCore": ["Peers", "Control", "Agent"],
+    "NIOSSL": ["Peers"],
+    "SwiftASN1": ["Peers"],
+    "X509": ["Peers"],
     "Yams": ["Agent"],
 }
 # More than one idea in a file begins about here; from there it is certain.
