@@ -2,6 +2,7 @@
 
 public import Foundation
 import Glibc
+import NIOCore
 import NIOSSL
 
 /// The files of an agent's end of TLS.
@@ -30,6 +31,10 @@ public struct TLSFiles: Hashable, Sendable {
 public struct Credentials: Sendable {
     /// The most bytes of one file: a hundred certificates.
     static let fileByteCountMax = 1 << 20
+
+    /// How long the end of a connection waits for the other end to agree: what HTTP says has a length of its own, so
+    /// nothing is lost where it does not.
+    static let shutdownLimit: TimeAmount = .milliseconds(200)
 
     /// What our own certificate says of us.
     public let authority: Authority
@@ -63,11 +68,13 @@ public struct Credentials: Sendable {
             privateKey: .privateKey(key)
         )
         server.minimumTLSVersion = .tlsv13
+        server.shutdownTimeout = Credentials.shutdownLimit
         server.trustRoots = .certificates(trust)
         // Agents are called by address; the certificate's own names say who it is, and those are checked.
         server.certificateVerification = .noHostnameVerification
         var client = TLSConfiguration.makeClientConfiguration()
         client.minimumTLSVersion = .tlsv13
+        client.shutdownTimeout = Credentials.shutdownLimit
         client.trustRoots = .certificates(trust)
         client.certificateVerification = .noHostnameVerification
         client.certificateChain = chain.map { .certificate($0) }

@@ -45,6 +45,8 @@ final class FirstByte: ChannelInboundHandler, RemovableChannelHandler {
 
     /// A handshake record of TLS.
     private static let handshake: UInt8 = 22
+    /// How long who was refused may take to hang up.
+    private static let patience: TimeAmount = .seconds(1)
 
     private let expectsTLS: Bool
     private let report: @Sendable (ConnectionRefusal) -> Void
@@ -72,8 +74,10 @@ final class FirstByte: ChannelInboundHandler, RemovableChannelHandler {
             // In plain words either way: to TLS they are no record, which is how the other end can tell.
             let answer = "HTTP/1.1 426 Upgrade Required\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
             let closing = context.eventLoop.makePromise(of: Void.self)
-            closing.futureResult.assumeIsolated().whenComplete { [channel = context.channel] _ in
-                channel.close(promise: nil)
+            closing.futureResult.assumeIsolated().whenComplete { _ in
+                // Closed at once, what still comes would be answered with a reset, and that may overtake the answer.
+                context.close(mode: .output, promise: nil)
+                context.eventLoop.assumeIsolated().scheduleTask(in: FirstByte.patience) { context.close(promise: nil) }
             }
             context.writeAndFlush(wrapOutboundOut(ByteBuffer(string: answer)), promise: closing)
             return
