@@ -9,6 +9,9 @@ import Storage
 /// be it the publisher itself or one that hands it on. The publisher's own certificate is checked by whoever has the
 /// entry from it first, so what an agent must not publish does not get past its neighbours; and what a gateway hands on
 /// for its site is bounded by the gateway's own certificate.
+///
+/// That an agent holds an object or no longer does is that agent's own business. Where nobody holds an object its keys
+/// go, so what is said of others' holdings is taken only from who could remove those keys itself, and from gateways.
 struct PublicationCheck: Sendable {
     /// Who hands the publications over.
     let sender: AgentID
@@ -30,8 +33,12 @@ struct PublicationCheck: Sendable {
         var taken = message
         var refused: Set<String> = []
         taken.publications = message.publications.filter { publication in
-            guard let entry = publication.entry, !rights.mayPublish(String(entry.key.namespace)) else { return true }
-            refused.insert(String(entry.key.namespace))
+            if let entry = publication.entry {
+                guard !rights.mayPublish(String(entry.key.namespace)) else { return true }
+                refused.insert(String(entry.key.namespace))
+            } else if publication.agent == sender || isGateway || rights.publishesAll(of: own) {
+                return true
+            }
             if publication.agent != sender, !isGateway { taken.spans[publication.agent] = nil }
             return false
         }

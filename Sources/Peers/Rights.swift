@@ -26,6 +26,12 @@ public struct Rights: Hashable, Sendable {
     public func mayPublish(_ namespace: String) -> Bool { access(to: namespace) == .publish }
     public var mayReadEverything: Bool { access[Rights.everyNamespace] != nil }
 
+    /// Whether everything that `other` may read may be published in with these rights.
+    public func publishesAll(of other: Rights) -> Bool {
+        mayPublish(Rights.everyNamespace)
+            || other.access.keys.allSatisfy { $0 != Rights.everyNamespace && mayPublish($0) }
+    }
+
     /// A number for what may be read: 0 for everything, and hardly ever the same for different namespaces.
     var readableNumber: UInt64 {
         guard !mayReadEverything else { return 0 }

@@ -28,6 +28,8 @@ struct AuthorityTests {
         #expect(Rights(["*": .read, "ci": .publish]).mayPublish("ci"))
         #expect(!Rights([:]).mayRead("ci"))
         #expect(some.readsAll(of: Rights(["ci": .read])) && !some.readsAll(of: Rights(["*": .read])))
+        #expect(some.publishesAll(of: Rights(["ci": .read])) && !some.publishesAll(of: some))
+        #expect(Rights.all.publishesAll(of: .all) && !Rights(["*": .read]).publishesAll(of: some))
         #expect(!Rights(["ci": .publish]).readsAll(of: some) && Rights(["*": .read]).readsAll(of: some))
     }
 
