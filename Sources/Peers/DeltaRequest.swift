@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Chunking
 public import Content
 
 /// Chunks of one block that are asked for.
@@ -61,6 +62,21 @@ public struct DeltaRequest: Sendable {
         self.level = level
         self.priority = priority
         self.part = part
+    }
+
+    /// The same request without some of its bases; the others keep their numbers.
+    func hiding(_ hidden: Set<Digest>) -> DeltaRequest {
+        guard !hidden.isEmpty else { return self }
+        // The digest of nothing that a store has.
+        let nothing = Digest.sha256(of: [])
+        return DeltaRequest(
+            id: id,
+            manifest: manifest,
+            bases: bases.map { hidden.contains($0) ? nothing : $0 },
+            level: level,
+            priority: priority,
+            part: part
+        )
     }
 
     public func encoded() -> [UInt8] {

@@ -13,9 +13,13 @@ extension PeerService {
     /// Answers a request for a part of an object with a stream of frames.
     func deltas(_ request: Request, _ caller: Caller, _ channel: any Channel) async throws -> Response {
         let body = Array(buffer: try await request.body.collect(upTo: DeltaRequest.byteCountMax))
-        let wanted = try DeltaRequest(decoding: body)
+        let asked = try DeltaRequest(decoding: body)
         if caller.isLink {
-            metrics.link(.received, site: caller.site, class: wanted.priority.label, bytes: body.count)
+            metrics.link(.received, site: caller.site, class: asked.priority.label, bytes: body.count)
+        }
+        guard let wanted = try await readable(asked, caller.rights) else {
+            metrics.readsRefused.increment()
+            return Response(status: .ok, body: .init(byteBuffer: ByteBuffer(bytes: FrameEncoder().encode(.end))))
         }
         return try await stream(wanted.id, wanted.priority, caller, channel) { sender in
             try await DeltaServing(service: self, request: wanted, sender: sender).run()

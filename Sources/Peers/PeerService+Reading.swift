@@ -33,6 +33,22 @@ extension PeerService {
         return try await belong(request)
     }
 
+    /// A request over a link as far as rights reach: without the bases that they do not. An older version of a key is in
+    /// the key's namespace, too.
+    ///
+    /// - Returns: nil where they do not reach the object itself.
+    func readable(_ request: DeltaRequest, _ rights: Rights) async throws -> DeltaRequest? {
+        if rights.mayReadEverything { return request }
+        guard try await mayRead(request.manifest, rights) else { return nil }
+        var hidden: Set<Digest> = []
+        for base in request.bases where try await !mayRead(base, rights) {
+            let catalog = directory.catalog
+            let former = try await NIOThreadPool.singleton.runIfActive { try catalog.formerKeys(of: base) }
+            if !former.contains(where: { rights.mayRead(String($0.namespace)) }) { hidden.insert(base) }
+        }
+        return request.hiding(hidden)
+    }
+
     /// The answer to a request that rights do not reach: the same as that of an agent that has nothing.
     func withheld(_ request: ChunkRequest) -> Response {
         metrics.readsRefused.increment()

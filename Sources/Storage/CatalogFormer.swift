@@ -32,6 +32,14 @@ extension Catalog {
         }
     }
 
+    /// Keys that named an object before their present version.
+    public func formerKeys(of manifest: Digest) throws(StorageError) -> [Key] {
+        try read("find what named object \(manifest)") { db in
+            let statement = try db.cachedStatement(sql: "SELECT key FROM former WHERE manifest = ?")
+            return try String.fetchAll(statement, arguments: [Data(manifest.bytes)]).map { try Key($0) }
+        }
+    }
+
     /// Objects that live keys directly in a directory name, the latest version first.
     public func latestObjects(
         in parent: String, limit: Int

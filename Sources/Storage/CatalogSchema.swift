@@ -56,6 +56,7 @@ extension Catalog {
                     CREATE TABLE former (
                         key TEXT NOT NULL, manifest BLOB NOT NULL, time INTEGER NOT NULL, PRIMARY KEY (key, manifest)
                     ) WITHOUT ROWID;
+                    CREATE INDEX formerByManifest ON former (manifest);
                     """
             )
         }
