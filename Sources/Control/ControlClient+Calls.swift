@@ -12,6 +12,8 @@ public struct ObjectBody: Sendable {
     public let isTorn: Bool
     /// The id to ask ``ControlClient/operation(_:)`` about.
     public let operation: String
+    /// Which version of the object it is.
+    public let version: String
     let response: HTTPClientResponse
     let client: ControlClient
 
@@ -79,16 +81,20 @@ extension ControlClient {
         return try await decoded(try await execute(request, timeout: ControlClient.bodyTimeout))
     }
 
-    /// Begins to read an object.
-    public func get(_ key: String) async throws -> ObjectBody {
-        let response = try await execute(request(.GET, "objects/\(key)"), timeout: ControlClient.bodyTimeout)
+    /// Begins to read an object, or goes on at an offset.
+    public func get(_ key: String, from offset: UInt64 = 0) async throws -> ObjectBody {
+        var request = request(.GET, "objects/\(key)")
+        if offset > 0 { request.headers.add(name: "range", value: "bytes=\(offset)-") }
+        let response = try await execute(request, timeout: ControlClient.bodyTimeout)
         let size = response.headers.first(name: "content-length").flatMap { UInt64($0) }
         let operation = response.headers.first(name: "x-larder-operation")
         guard let size, let operation else {
             throw ControlError(.io, "the agent at '\(socket)' answered without a size: is it of another version?")
         }
         let isTorn = response.headers.first(name: "x-larder-torn") == "true"
-        return ObjectBody(size: size, isTorn: isTorn, operation: operation, response: response, client: self)
+        let version = response.headers.first(name: "etag") ?? ""
+        return ObjectBody(
+            size: size, isTorn: isTorn, operation: operation, version: version, response: response, client: self)
     }
 
     /// How a read went.

@@ -13,7 +13,8 @@ struct GetVerb: AsyncParsableCommand {
         abstract: "Read an object into a file or a pipe.",
         discussion: """
             A FILE appears, or is replaced, when all of the object is in it. Into a pipe bytes go as they arrive: \
-            where get fails, the reader has seen a part. A reader that closes the pipe early ends get with status 0.
+            where get fails, the reader has seen a part. A reader that closes the pipe early ends get with status 0. \
+            Where the agent is replaced meanwhile, get goes on where it was with the next one, with the same version.
             """
     )
 
@@ -49,10 +50,10 @@ struct GetVerb: AsyncParsableCommand {
                 let body = try await client.get(key)
                 progress.end()
                 progress = Progress("get \(key)", total: body.size)
-                let isWhole = try await receive(body, into: target, progress)
+                let (last, isWhole) = try await receive(body, from: client, into: target, progress)
                 if isWhole { try target.keep() }
                 progress.end()
-                try await close(body, client, progress, endedEarly: !isWhole)
+                try await close(last, client, progress, endedEarly: !isWhole)
             }
         } catch {
             progress.end()
@@ -61,6 +62,53 @@ struct GetVerb: AsyncParsableCommand {
             Output.line("larder: get \(key): failed after \(progress.summary): \(text)")
             throw Ended(status: status)
         }
+    }
+
+    /// How long an agent that went away is waited for: as long as a read may stall.
+    private static let patience = Duration.seconds(60)
+    private static let pause = Duration.milliseconds(100)
+
+    /// The agent went away, and another may come.
+    private static func isTransient(_ error: ControlError) -> Bool {
+        [.interrupted, .unreachable, .cancelled].contains(error.code)
+    }
+
+    /// Receives all of an object, of several agents where they follow one another.
+    ///
+    /// - Returns: the last answer, and false where the reader of the pipe wanted no more.
+    private func receive(
+        _ first: ObjectBody, from client: ControlClient, into target: Target, _ progress: Progress
+    ) async throws -> (ObjectBody, Bool) {
+        var body = first
+        while true {
+            do {
+                return (body, try await receive(body, into: target, progress))
+            } catch let error as ControlError where GetVerb.isTransient(error) && progress.bytes < first.size {
+                body = try await again(client, from: progress.bytes, of: first.version, after: error)
+            }
+        }
+    }
+
+    /// Asks for the rest until an agent answers.
+    ///
+    /// - Throws: `failure` where none does in time; `exists` where the key names another version by now.
+    private func again(
+        _ client: ControlClient, from offset: UInt64, of version: String, after failure: ControlError
+    ) async throws -> ObjectBody {
+        let deadline = ContinuousClock.now + GetVerb.patience
+        while ContinuousClock.now < deadline {
+            try await Task.sleep(for: GetVerb.pause)
+            do {
+                let body = try await client.get(key, from: offset)
+                guard body.version == version else {
+                    throw ControlError(.exists, "\(key) names another version since the agent restarted: begin again")
+                }
+                return body
+            } catch let error as ControlError where GetVerb.isTransient(error) {
+                continue
+            }
+        }
+        throw failure
     }
 
     /// - Returns: false where the reader of the pipe wanted no more.
