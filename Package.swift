@@ -56,6 +56,7 @@ let package = Package(
     ],
     targets: [
         .systemLibrary(name: "CFuse", pkgConfig: "fuse3", providers: [.apt(["libfuse3-dev"])]),
+        .systemLibrary(name: "CHandover"),
         .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
         .systemLibrary(name: "CLz4", pkgConfig: "liblz4", providers: [.apt(["liblz4-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
@@ -85,6 +86,7 @@ let package = Package(
             ]
         ),
         module("FUSE", ["CFuse", concurrencyHelpers]),
+        module("Holder", ["CHandover", concurrencyHelpers]),
         module(
             "Volumes", ["Content", "Objects", "FUSE", concurrencyHelpers, logging, metrics], exclude: ["SEMANTICS.md"]),
         module(
@@ -98,7 +100,8 @@ let package = Package(
         module(
             "Agent",
             [
-                "Content", "Chunking", "Storage", "Peers", "Objects", "Volumes", "Control", concurrencyHelpers,
+                "Content", "Chunking", "Storage", "Peers", "Objects", "FUSE", "Holder", "Volumes", "Control",
+                concurrencyHelpers,
                 logging, metrics, nioCore, nioPosix, hummingbird, httpTypes, lifecycle,
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
                 .product(name: "Yams", package: "Yams"),
@@ -107,7 +110,7 @@ let package = Package(
         .executableTarget(
             name: "larder",
             dependencies: [
-                "Content", "Peers", "Control", "Agent", logging, nioCore,
+                "Content", "Peers", "Holder", "Control", "Agent", logging, nioCore,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings
@@ -148,6 +151,7 @@ let package = Package(
         ),
         tests("ObjectsTests", ["Content", "Chunking", "Storage", "Peers", "Objects", "ProcessSupport", "TestSupport"]),
         tests("FUSETests", ["FUSE", "FUSESupport", "ProcessSupport", concurrencyHelpers]),
+        tests("HolderTests", ["Holder"]),
         tests("VolumesTests", ["Content", "Peers", "Objects", "Volumes", "ProcessSupport", "TestSupport", logging]),
         tests(
             "ControlTests",

@@ -89,6 +89,9 @@ extension AgentConfiguration {
         uplink = reader.value("uplink", of: &root, BitRate.init(parsing:))
         headroom = reader.value("headroom", of: &root, share) ?? headroom
         volumes = AgentConfiguration.volumes(reading: &root, with: &reader, places: &places)
+        hold = reader.value("hold", of: &root, socketPath)
+        resend =
+            reader.value("resend", of: &root) { text throws(AgentError) in try choice(text, Resend.self) } ?? resend
         owner = Owner(reading: &root, with: &reader)
         places.control = reader.origin(of: "control", in: root)
         control = reader.value("control", of: &root, socketPath) ?? control

@@ -13,6 +13,7 @@ extension AgentConfiguration {
             ("peers", peersNode), ("links", linksNode),
             ("uplink", uplink.map { text($0) } ?? absent), ("headroom", text(headroom)),
             ("volumes", volumesNode),
+            ("hold", hold.map { text($0) } ?? absent), ("resend", text(resend.rawValue)),
             ("owner", mapping([("uid", text(owner.uid)), ("gid", text(owner.gid))])),
             ("control", text(control)),
             ("telemetry", mapping([("listen", text(telemetry))])),

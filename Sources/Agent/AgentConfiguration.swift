@@ -52,6 +52,14 @@ public struct AgentConfiguration: Hashable, Sendable {
         public var socketPath: String { "\(path)/agent.sock" }
     }
 
+    /// How requests that were under way when an agent died are found by its successor.
+    public enum Resend: String, Hashable, Sendable, CaseIterable {
+        /// The kernel sends them again where it can (Linux 6.9), otherwise they are in the holder's memory.
+        case auto
+        /// They are in the holder's memory.
+        case off
+    }
+
     /// The identity that owns everything in the mounts.
     public struct Owner: Hashable, Sendable {
         public var uid: UInt32 = 0
@@ -103,6 +111,10 @@ public struct AgentConfiguration: Hashable, Sendable {
     /// The share of ``uplink`` that is left unused, so that the line's own queue stays empty.
     public var headroom = Percent(3)
     public var volumes: [Volume] = []
+    /// The socket of the holder that keeps the mounts (`larder hold`); nil: the agent mounts by itself, and open files
+    /// end with it.
+    public var hold: String?
+    public var resend = Resend.auto
     public var owner = Owner()
     /// The admin socket, for root.
     public var control = "/run/larder/agent.sock"

@@ -20,12 +20,14 @@ final class AgentParts: Sendable {
     let keyring: Keyring?
     let cache: ObjectCache
     let volumes: [Volume]
+    /// Where a holder keeps the mounts.
+    let holds: Holds?
     /// The admin socket accepts requests.
     let isControlServing = NIOLockedValueBox(false)
     private let begin = ContinuousClock.now
     private let gauges = StateGauges()
 
-    init(_ configuration: AgentConfiguration, store: Store, logger: Logger) throws(AgentError) {
+    init(_ configuration: AgentConfiguration, store: Store, holds: Holds?, logger: Logger) throws(AgentError) {
         self.configuration = configuration
         self.store = store
         let keyring = try configuration.keyring()
@@ -54,6 +56,7 @@ final class AgentParts: Sendable {
         self.peers = peers
         self.cache = cache
         let begin = begin
+        self.holds = holds
         volumes = configuration.volumes.map { volume in
             let describe: @Sendable () -> [UInt8] = {
                 let facts = StateReport(
@@ -67,7 +70,8 @@ final class AgentParts: Sendable {
                 special: SpecialFiles(program: "/proc/self/exe", status: describe) { lines in
                     try await HintLine.take(lines, namespace: volume.namespace, cache: cache)
                 },
-                logger: Logger(label: "larder.volumes")
+                logger: Logger(label: "larder.volumes"),
+                held: holds?.holds[volume.name]?.mount
             )
         }
     }

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Control
+import FUSE
+import Glibc
+import Holder
 import Logging
 import NIOConcurrencyHelpers
 import Objects
@@ -61,25 +64,45 @@ struct VolumePart: Service {
     let logger: Logger
 
     func run() async throws {
-        try start()
+        let hold = NIOLockedValueBox(parts.holds?.holds[volume.configuration.name])
+        try start(nil)
+        if let hold = hold.withLockedValue({ $0 }) { serve(hold) }
         try await withThrowingTaskGroup(of: Void.self) { group in
             try await serveSocket(in: &group)
-            group.addTask { await keepMounted() }
+            group.addTask {
+                await volume.finishRestored()
+                await keepMounted(hold)
+            }
             group.addTask { try await gracefulShutdown() }
             let first = await group.nextResult()
             // The mount goes while the store can still answer: readers end well, new ones see the read-only directory.
-            await volume.stop()
+            await end(hold.withLockedValue { $0 })
             group.cancelAll()
             while await group.nextResult() != nil {}
             if case .failure(let error) = first, !(error is CancellationError) { throw error }
         }
     }
 
-    private func start() throws(AgentError) {
+    private func start(_ held: HeldMount?) throws(AgentError) {
         do {
-            try volume.start()
+            try volume.start(held: held)
         } catch {
             throw AgentError(.volume, "volume \(volume.configuration.name) cannot be mounted", cause: "\(error)")
+        }
+    }
+
+    private func serve(_ hold: Holds.Hold) {
+        hold.volume.serves()
+        Holds.listen(to: hold.volume, logger)
+    }
+
+    /// Unmounts; or leaves the mount to the successor of this process, where a holder keeps it.
+    private func end(_ hold: Holds.Hold?) async {
+        guard let hold, hold.volume.isHeld else { return await volume.stop() }
+        guard await volume.leave() else {
+            logger.notice("requests are left to the successor", metadata: ["volume": "\(volume.configuration.name)"])
+            // As if killed: the store is as after a crash, which the successor knows to open.
+            _exit(0)
         }
     }
 
@@ -110,14 +133,23 @@ struct VolumePart: Service {
     }
 
     /// Mounts again where somebody unmounted by hand; until that succeeds the path refuses writes (P12).
-    private func keepMounted() async {
+    private func keepMounted(_ hold: NIOLockedValueBox<Holds.Hold?>) async {
         while true {
             await volume.untilEnded()
             do {
                 try await Task.sleep(for: VolumePart.pause)
                 guard !Task.isShuttingDownGracefully else { return }
                 logger.warning("mounting again", metadata: ["volume": "\(volume.configuration.name)"])
-                try start()
+                guard let holds = parts.holds, let old = hold.withLockedValue({ $0 }) else {
+                    try start(nil)
+                    continue
+                }
+                old.volume.drop()
+                old.volume.leave()
+                let new = try holds.take(volume.configuration)
+                hold.withLockedValue { $0 = new }
+                try start(new.mount)
+                serve(new)
             } catch is CancellationError {
                 return
             } catch {

@@ -91,6 +91,9 @@ extension AgentConfiguration {
             if isWithin(control, volume.path) {
                 report("path", "the admin socket '\(control)' would be within the volume, for every job to see")
             }
+            if let hold, isWithin(hold, volume.path) {
+                report("path", "the holder's socket '\(hold)' would be within the volume, for every job to see")
+            }
             if volume.socketPath.utf8.count > socketPathByteCountMax {
                 report(
                     "path",

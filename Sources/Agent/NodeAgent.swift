@@ -21,15 +21,21 @@ public struct NodeAgent: Sendable {
     public static let version = "0.1.0"
     /// How long everything may take to end. Kubernetes gives a pod 30 s; what is not over by then is killed (P4 holds).
     static let shutdownLimit = Duration.seconds(20)
+    /// The same where a successor waits for the mounts: what clients were reading they ask it for.
+    static let handOverLimit = Duration.seconds(2)
 
     private let configuration: AgentConfiguration
     private let exporter: PrometheusExporter
+    private let isReplacing: Bool
     private let logger: Logger
 
-    /// - Parameter exporter: what ``Telemetry/bootstrap(_:)`` returned.
-    public init(_ configuration: AgentConfiguration, exporter: PrometheusExporter) {
+    /// - Parameters:
+    ///   - exporter: what ``Telemetry/bootstrap(_:)`` returned.
+    ///   - isReplacing: asks the agent that has the holder's mounts to leave.
+    public init(_ configuration: AgentConfiguration, exporter: PrometheusExporter, isReplacing: Bool = false) {
         self.configuration = configuration
         self.exporter = exporter
+        self.isReplacing = isReplacing
         logger = Logger(label: "larder.agent")
     }
 
@@ -38,8 +44,9 @@ public struct NodeAgent: Sendable {
     /// - Throws: ``AgentError`` where a part cannot start or go on.
     public func run() async throws(AgentError) {
         raiseDescriptorLimit()
-        let store = try openStore()
-        let failure = await serve(store)
+        let holds = try takeVolumes()
+        let store = try openStore(keeping: holds?.stagingNames ?? [])
+        let failure = await serve(store, holds)
         do throws(StorageError) {
             try store.close()
         } catch {
@@ -60,11 +67,21 @@ public struct NodeAgent: Sendable {
         }
     }
 
-    private func serve(_ store: Store) async -> AgentError? {
+    private func takeVolumes() throws(AgentError) -> Holds? {
+        guard let socket = configuration.hold else { return nil }
+        var holds = Holds(socket: socket, resend: configuration.resend, isReplacing: isReplacing)
+        let volumes = configuration.volumes.map {
+            VolumeConfiguration($0, owner: configuration.owner, limits: configuration.limits)
+        }
+        try holds.take(volumes)
+        return holds
+    }
+
+    private func serve(_ store: Store, _ holds: Holds?) async -> AgentError? {
         do {
             try ensureParent(of: configuration.control)
             try requireFuse()
-            let parts = try AgentParts(configuration, store: store, logger: logger)
+            let parts = try AgentParts(configuration, store: store, holds: holds, logger: logger)
             exporter.beforeScrape { parts.collectGauges() }
             try await group(parts).run()
             return nil
@@ -82,15 +99,24 @@ public struct NodeAgent: Sendable {
             HealthServer(listen: configuration.telemetry, parts: parts, exporter: exporter, logger: logger),
             PeersPart(service: parts.peers, listen: configuration.listen),
             CachePart(cache: parts.cache),
-            ControlPart(parts: parts, socket: .admin(path: configuration.control), logger: logger),
         ]
-        services += parts.volumes.map { VolumePart(volume: $0, parts: parts, logger: logger) }
+        let volumes = parts.volumes.map { VolumePart(volume: $0, parts: parts, logger: logger) }
+        let control = ControlPart(parts: parts, socket: .admin(path: configuration.control), logger: logger)
+        if parts.holds == nil {
+            services.append(control)
+            services += volumes
+        } else {
+            // Mounts that a successor will serve are served for as long as requests of other doors are ended.
+            services += volumes
+            services.append(control)
+        }
         var group = ServiceGroupConfiguration(
             services: services,
             gracefulShutdownSignals: [.sigterm, .sigint],
             logger: logger
         )
-        group.maximumGracefulShutdownDuration = NodeAgent.shutdownLimit
+        group.maximumGracefulShutdownDuration =
+            parts.holds == nil ? NodeAgent.shutdownLimit : NodeAgent.handOverLimit
         logger.info(
             "starting",
             metadata: [
@@ -102,11 +128,12 @@ public struct NodeAgent: Sendable {
         return ServiceGroup(configuration: group)
     }
 
-    private func openStore() throws(AgentError) -> Store {
+    private func openStore(keeping names: Set<String>) throws(AgentError) -> Store {
         let store = StoreConfiguration(
             directory: configuration.store.path,
             quota: configuration.store.quota?.bytes,
-            freeFraction: configuration.store.freeFraction.fraction
+            freeFraction: configuration.store.freeFraction.fraction,
+            keptStaging: names
         )
         do throws(StorageError) {
             return try Store.open(store, logger: Logger(label: "larder.storage"))

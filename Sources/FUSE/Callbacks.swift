@@ -24,7 +24,7 @@ enum Callbacks {
         guard let pointer, let data = fuse_req_userdata(pointer) else { return }
         let core = Unmanaged<SessionCore>.fromOpaque(data)
         core._withUnsafeGuaranteedRef {
-            body($0, Request(pointer), Reply(KernelRequest(pointer: pointer), core: core, limit: limit))
+            body($0, Request(pointer, $0), Reply(KernelRequest(pointer: pointer), core: core, limit: limit))
         }
     }
 
@@ -95,11 +95,13 @@ enum Callbacks {
 
 extension Request {
     @inline(__always)
-    fileprivate init(_ pointer: OpaquePointer) {
+    fileprivate init(_ pointer: OpaquePointer, _ core: SessionCore) {
+        let (unique, replay) = core.held == nil ? (0, nil) : core.origin()
         guard let context = fuse_req_ctx(pointer)?.pointee else {
-            self.init(uid: 0, gid: 0, pid: 0, umask: 0)
+            self.init(uid: 0, gid: 0, pid: 0, umask: 0, unique: unique, replay: replay)
             return
         }
-        self.init(uid: context.uid, gid: context.gid, pid: context.pid, umask: context.umask)
+        self.init(
+            uid: context.uid, gid: context.gid, pid: context.pid, umask: context.umask, unique: unique, replay: replay)
     }
 }

@@ -17,6 +17,10 @@ public struct FUSEError: Error, Hashable, Sendable {
         case threads
         /// A mount could not be detached.
         case unmount
+        /// The holder's memory cannot be used.
+        case memory
+        /// The mount was made by a program that agreed with the kernel on other things than this one does.
+        case profile
         /// The session was mounted before; a session is for one mount.
         case alreadyMounted
     }

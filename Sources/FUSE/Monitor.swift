@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import CFuse
 import Glibc
 
 /// A value that threads change one at a time and wait for.
@@ -38,6 +39,24 @@ final class Monitor<State>: @unchecked Sendable {
         let result = body(&state)
         pthread_cond_broadcast(changed)
         return result
+    }
+
+    /// Blocks the thread until the condition holds, at most for so many milliseconds. Returns whether it holds.
+    func wait(milliseconds: Int, until condition: (State) -> Bool) -> Bool {
+        var limit = timespec()
+        clock_gettime(CLOCK_REALTIME, &limit)
+        limit.tv_sec += milliseconds / 1000
+        limit.tv_nsec += milliseconds % 1000 * 1_000_000
+        if limit.tv_nsec >= 1_000_000_000 {
+            limit.tv_sec += 1
+            limit.tv_nsec -= 1_000_000_000
+        }
+        pthread_mutex_lock(mutex)
+        defer { pthread_mutex_unlock(mutex) }
+        while !condition(state) {
+            if pthread_cond_timedwait(changed, mutex, &limit) != 0 { return condition(state) }
+        }
+        return true
     }
 
     /// Blocks the thread until the condition holds.

@@ -12,7 +12,7 @@ final class PendingReplies: Sendable {
 
     /// Which request: the place it has and how often that place was given.
     struct Token: Sendable {
-        fileprivate let index: Int
+        let index: Int
         fileprivate let generation: Int
 
         /// As the data of an interrupt function, never nil.
@@ -38,6 +38,8 @@ final class PendingReplies: Sendable {
         var request: KernelRequest?
         var task: Task<Void, Never>?
         var interrupted = false
+        /// Where a held mount's memory keeps the request.
+        var head: Int?
     }
 
     fileprivate struct State {
@@ -68,13 +70,14 @@ final class PendingReplies: Sendable {
 
     /// Puts the request into its place: from here on it may be answered. False if the session is ending; then the place
     /// is free again.
-    func fill(_ token: Token, with request: KernelRequest) -> Bool {
+    func fill(_ token: Token, with request: KernelRequest, head: Int? = nil) -> Bool {
         state.change { state in
             if state.closed {
                 _ = state.free(token.index)
                 return false
             }
             state.places[token.index].request = request
+            state.places[token.index].head = head
             return true
         }
     }
@@ -101,11 +104,23 @@ final class PendingReplies: Sendable {
     }
 
     /// The request, to be answered now; nil if the session ended. `finish` must follow.
-    func claim(_ token: Token) -> KernelRequest? {
+    func claim(_ token: Token) -> (request: KernelRequest, head: Int?)? {
         state.withLock { state in
-            guard state.isWaiting(token) else { return nil }
-            return state.places[token.index].request.take()
+            guard state.isWaiting(token), let request = state.places[token.index].request.take() else { return nil }
+            return (request, state.places[token.index].head)
         }
+    }
+
+    /// Waits, at most for so many milliseconds, until nothing is pending, and lets nothing be answered after that: a
+    /// successor will. Returns whether nothing was left to it.
+    func leave(milliseconds: Int) -> Bool {
+        _ = state.wait(milliseconds: milliseconds) { $0.count == 0 }
+        let left = state.withLock { state in
+            state.closed = true
+            for index in state.places.indices { state.places[index].request = nil }
+            return state.count
+        }
+        return left == 0
     }
 
     /// The answer was sent: the place is free.
@@ -149,6 +164,7 @@ extension PendingReplies.State {
     fileprivate mutating func free(_ index: Int) -> Task<Void, Never>? {
         let task = places[index].task.take()
         places[index].interrupted = false
+        places[index].head = nil
         places[index].generation += 1
         free.append(index)
         count -= 1

@@ -59,7 +59,7 @@ public final class PendingReply: Sendable {
 
     /// The request failed.
     public func error(_ error: Errno) {
-        answer { $0.error(error) }
+        answer(error) { $0.error(error) }
     }
 
     /// The request succeeded and there is nothing to tell.
@@ -95,11 +95,16 @@ public final class PendingReply: Sendable {
     }
 
     @discardableResult
-    private func answer(_ send: (KernelRequest) -> Bool) -> Bool {
+    private func answer(_ outcome: Errno = Errno(rawValue: 0), _ send: (KernelRequest) -> Bool) -> Bool {
         let again = answered.exchange(true, ordering: .acquiringAndReleasing)
         precondition(!again, "a request was answered twice")
-        guard let request = core.pending.claim(token) else { return false }
+        guard let (request, head) = core.pending.claim(token) else { return false }
         defer { core.pending.finish(token) }
+        guard let head, let held = core.held else { return send(request) }
+        held.fence()
+        // In this order: a successor that finds the note answers it, and repeats nothing.
+        held.requests.finished(head, outcome)
+        defer { held.requests.release(head) }
         return send(request)
     }
 }

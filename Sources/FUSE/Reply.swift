@@ -106,6 +106,12 @@ public struct Reply: ~Copyable, @unchecked Sendable {
         _ = request.offset(offset)
     }
 
+    /// Keeps a number for a successor that gets the same request: what decides where its effect is. On the session's
+    /// thread only.
+    public borrowing func note(_ value: UInt64) {
+        core._withUnsafeGuaranteedRef { $0.note(value) }
+    }
+
     /// Answers from a task of its own, which starts on this thread. The task is cancelled when the caller gets a signal
     /// (then answer ``Errno/interrupted``) and at the session's end. The thread's buffers are gone by then.
     public consuming func later(_ body: @escaping @Sendable (PendingReply) async -> Void) {

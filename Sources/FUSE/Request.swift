@@ -6,6 +6,11 @@ public struct Request: Sendable {
     public let gid: UInt32
     public let pid: Int32
     public let umask: UInt32
+    /// The kernel's number of the request, the same when it comes again after a hand-over; 0 where no holder keeps the
+    /// mount.
+    public let unique: UInt64
+    /// What is known of a request that a predecessor of this process had; nil for one that is new.
+    public let replay: Replay?
 }
 
 /// Which attributes a setattr changes; nil leaves one as it is.

@@ -15,7 +15,14 @@ public final class Session: Sendable {
         operations: any Operations
     ) throws(FUSEError) {
         let path = try Session.canonical(mountPoint)
-        core = SessionCore(mountPoint: path, options: options, operations: operations)
+        core = SessionCore(mountPoint: path, options: options, operations: operations, held: nil)
+    }
+
+    /// A session on a mount that a holder keeps.
+    ///
+    /// - Parameter mountPoint: as the holder mounted it. It is not looked at: nobody would answer yet.
+    public init(held: HeldMount, mountPoint: String, options: SessionOptions, operations: any Operations) {
+        core = SessionCore(mountPoint: mountPoint, options: options, operations: operations, held: held)
     }
 
     deinit {
@@ -41,6 +48,21 @@ public final class Session: Sendable {
         }
         if !mounted || core.worker != nil { return }
         core.lifecycle.wait(until: \.ended)
+    }
+
+    /// Ends the threads and leaves the mount, which a holder keeps, to a successor. Blocks for two seconds at most.
+    ///
+    /// - Returns: whether every request that was read is answered. The others are the successor's: what their tasks
+    ///   still do goes nowhere, and the process is to end at once.
+    public func leave() -> Bool {
+        let mounted = core.lifecycle.change { lifecycle in
+            lifecycle.leaving = true
+            lifecycle.endRequested = true
+            return lifecycle.mounted
+        }
+        guard mounted else { return true }
+        core.lifecycle.wait(until: \.ended)
+        return core.lifecycle.withLock(\.leftNothing)
     }
 
     /// Whether requests are served.
@@ -79,15 +101,19 @@ public final class Session: Sendable {
     /// directory that are under way: not to be called by what they wait for.
     public func invalidate(parent: UInt64, name: String) {
         // An error says that the kernel does not know the name, which is as good.
-        _ = core.withSession { session in
-            name.withCString { fuse_lowlevel_notify_inval_entry(session, parent, $0, strlen($0)) }
+        core.notify { core in
+            _ = core.withSession { session in
+                name.withCString { fuse_lowlevel_notify_inval_entry(session, parent, $0, strlen($0)) }
+            }
         }
     }
 
     /// The kernel forgets the attributes and the data of the inode. Waits for reads of it that are under way: not to be
     /// called by what they wait for.
     public func invalidate(inode: UInt64) {
-        _ = core.withSession { fuse_lowlevel_notify_inval_inode($0, inode, 0, 0) }
+        core.notify { core in
+            _ = core.withSession { fuse_lowlevel_notify_inval_inode($0, inode, 0, 0) }
+        }
     }
 
     private static func canonical(_ path: String) throws(FUSEError) -> String {

@@ -14,6 +14,12 @@ extension SessionCore {
     func end() {
         lifecycle.change { $0.endRequested = true }
         guard let session else { return finish() }
+        if lifecycle.withLock(\.leaving) {
+            leave(session)
+            // What the kernel still holds would use the session: the process ends with it.
+            guard lifecycle.withLock({ $0.users == 0 }) else { return finish() }
+            return destroy(session)
+        }
         unmount()
         // The threads serve on until nobody waits for them: a notification can wait in the kernel for a lookup, and the
         // lookup for its answer.
@@ -28,6 +34,11 @@ extension SessionCore {
         for worker in workers { pthread_join(worker.pointee.thread, nil) }
         // Only closes the device then. Otherwise it would unmount whatever is at the path now.
         if isDisconnected(session) { fuse_session_unmount(session) }
+        _ = held?.notifier.stop(milliseconds: SessionCore.leaveLimit)
+        destroy(session)
+    }
+
+    private func destroy(_ session: OpaquePointer) {
         fuse_session_destroy(session)
         self.session = nil
         for worker in workers { free(worker) }

@@ -12,8 +12,12 @@ extension SessionCore {
         }
         if !first { throw FUSEError(.alreadyMounted, "\(mountPoint): this session was mounted already") }
         do throws(FUSEError) {
-            try checkDevice()
-            try mountSession()
+            if let held {
+                try attach(held)
+            } else {
+                try checkDevice()
+                try mountSession()
+            }
         } catch {
             finish()
             throw error
@@ -102,7 +106,11 @@ extension SessionCore {
         guard let key else { return false }
         for _ in 0..<max(options.threadCount, 1) {
             guard let worker = makeWorker(key) else { return false }
-            if pthread_create(&worker.pointee.thread, nil, cfuse_worker_run, worker) != 0 {
+            let failed =
+                held == nil
+                ? pthread_create(&worker.pointee.thread, nil, cfuse_worker_run, worker)
+                : pthread_create(&worker.pointee.thread, nil, cfuse_held_worker_run, worker)
+            if failed != 0 {
                 free(worker)
                 return false
             }
@@ -140,6 +148,7 @@ extension SessionCore {
         worker.pointee.reply_size = size
         worker.pointee.directory = Unmanaged.passRetained(directory).toOpaque()
         worker.pointee.context = Unmanaged.passUnretained(self).toOpaque()
+        addHeld(worker)
         worker.pointee.on_initialised = { context in
             guard let context else { return }
             let core = Unmanaged<SessionCore>.fromOpaque(context)
@@ -158,12 +167,26 @@ extension SessionCore {
         return worker
     }
 
+    private func addHeld(_ worker: UnsafeMutablePointer<cfuse_worker>) {
+        guard let held else { return }
+        worker.pointee.device = held.mount.device
+        worker.pointee.capacity = RequestMemory.slotByteCount
+        worker.pointee.on_begin = { worker in
+            guard let worker, let context = worker.pointee.context else { return }
+            Unmanaged<SessionCore>.fromOpaque(context)._withUnsafeGuaranteedRef { $0.held?.begin(worker) }
+        }
+        worker.pointee.serve = { worker in
+            guard let worker, let context = worker.pointee.context else { return }
+            Unmanaged<SessionCore>.fromOpaque(context)._withUnsafeGuaranteedRef { $0.held?.serve(worker) }
+        }
+    }
+
     /// Releases a worker's memory, whose thread is gone or never was.
     func free(_ worker: UnsafeMutablePointer<cfuse_worker>) {
         if let directory = worker.pointee.directory {
             Unmanaged<DirectoryBuffer>.fromOpaque(directory).release()
         }
-        Glibc.free(worker.pointee.request.mem)
+        if held == nil { Glibc.free(worker.pointee.request.mem) }
         Glibc.free(worker.pointee.reply)
         worker.deallocate()
     }

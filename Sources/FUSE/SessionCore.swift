@@ -14,6 +14,12 @@ final class SessionCore: @unchecked Sendable {
         var endRequested = false
         /// A thread saw the connection end, or cannot read from it.
         var cut = false
+        /// The mount is left to a successor.
+        var leaving = false
+        /// Nothing was left undone when it was.
+        var leftNothing = false
+        /// The kernel had agreed with another program on other things.
+        var profileRefused = false
         /// No new use of libfuse's session from outside of its threads.
         var closing = false
         var ended = false
@@ -23,6 +29,10 @@ final class SessionCore: @unchecked Sendable {
         var waiters: [Int: CheckedContinuation<Void, Never>] = [:]
         var waiterCount = 0
     }
+
+    /// How long requests under way may take, in milliseconds, when the mount is left to a successor: callers of new
+    /// ones wait meanwhile.
+    static let leaveLimit = 1500
 
     let mountPoint: String
     let options: SessionOptions
@@ -34,8 +44,11 @@ final class SessionCore: @unchecked Sendable {
     var session: OpaquePointer?
     var workers: [UnsafeMutablePointer<cfuse_worker>] = []
     var device: String?
+    /// Where a holder keeps the mount.
+    let held: HeldSession?
 
-    init(mountPoint: String, options: SessionOptions, operations: any Operations) {
+    init(mountPoint: String, options: SessionOptions, operations: any Operations, held: HeldMount?) {
+        self.held = held.map { HeldSession($0) }
         self.mountPoint = mountPoint
         self.options = options
         self.operations = operations
@@ -82,6 +95,7 @@ final class SessionCore: @unchecked Sendable {
         connection.max_background = UInt32(clamping: options.maxBackground)
         connection.congestion_threshold = UInt32(clamping: options.congestionThreshold)
         connection.time_gran = 1
+        if let held, !held.agree(connection) { lifecycle.withLock { $0.profileRefused = true } }
         worker?.pointee.initialised = 1
     }
 
@@ -100,8 +114,10 @@ final class SessionCore: @unchecked Sendable {
             }
         }
         fuse_req_interrupt_func(request.pointer, interrupted, token.pointer)
-        if !pending.fill(token, with: request) {
-            _ = request.error(.notConnected)
+        let head = held.flatMap { held in worker.map { held.park($0, token) } }
+        if !pending.fill(token, with: request, head: head) {
+            // Left to a successor, or over: then nobody waits any more.
+            if held == nil { _ = request.error(.notConnected) }
             return
         }
         let reply = PendingReply(core: self, token: token, limit: limit)

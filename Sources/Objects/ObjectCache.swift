@@ -203,6 +203,18 @@ public final class ObjectCache: Service {
         }
     }
 
+    /// Goes on with what a writer of a process that died has staged; the store was opened to keep that file.
+    ///
+    /// - Throws: ``ObjectError`` `io` where it is not there.
+    public func resume(_ state: WriterState) throws(ObjectError) -> ObjectWriter {
+        let base = try state.base.map { (entry) throws(ObjectError) in try open(entry) }
+        do {
+            return try ObjectWriter(resuming: state, base: base, cache: self)
+        } catch {
+            throw ObjectError(error)
+        }
+    }
+
     /// Bytes of the quota and bytes of it that are free, for `statfs`.
     public var capacity: (total: UInt64, free: UInt64) { (space.ledger.quotaBytes, space.ledger.freeBytes) }
 

@@ -174,6 +174,12 @@ extension ObjectWriter {
         let (written, metadata, durable) = state.withLockedValue { ($0.key, $0.metadata, $0.durable) }
         // A key names a whole object or nothing: what was cut off gets a name beside it and leaves the key alone (P1).
         let key = metadata.torn ? ObjectWriter.tornKey(of: written) : written
+        // The process that died may have come as far as this.
+        if state.withLockedValue({ $0.isResumed }), let entry = try cache.lookup(key), entry.body == body,
+            entry.metadata.mode == metadata.mode
+        {
+            return entry
+        }
         if durable { try await cache.blocking { try self.cache.store.chunks.sync() } }
         let entry = Entry(key: key, version: cache.directory.nextVersion(), body: body, metadata: metadata)
         _ = try await cache.directory.publish([.entry(entry)], patient: patient && !durable)

@@ -36,6 +36,12 @@ extension ObjectWriter {
         }
     }
 
+    /// The staging file is about to be all there is of the object.
+    func detach() {
+        let body = state.withLockedValue { $0.base == nil ? nil : $0.whenDetached }
+        body?()
+    }
+
     /// Fills the staging file from the version that the writer began with.
     func copyBase() async throws {
         guard state.withLockedValue({ $0.base }) != nil else { return }
@@ -60,6 +66,7 @@ extension ObjectWriter {
             }
             at += UInt64(copied)
         }
+        detach()
         state.withLockedValue { state in
             guard state.base != nil else { return }
             state.base = nil

@@ -34,6 +34,10 @@ public final class ObjectWriter: Sendable {
         var failure: ObjectError?
         var closed = false
         var settling = false
+        /// A process that died began it, and may have published it.
+        var isResumed = false
+        var whenDetached: (@Sendable () -> Void)?
+        var whenEnded: (@Sendable () -> Void)?
     }
 
     let cache: ObjectCache
@@ -43,9 +47,42 @@ public final class ObjectWriter: Sendable {
     /// Whoever copies the base or throws it away does so alone.
     let baseTurn = Permits(1)
 
-    init(key: Key, metadata: Metadata, base: ObjectReader?, cache: ObjectCache) throws(StorageError) {
+    convenience init(key: Key, metadata: Metadata, base: ObjectReader?, cache: ObjectCache) throws(StorageError) {
+        let state = State(key: key, metadata: metadata, size: base?.size ?? 0, base: base)
+        try self.init(state, cache) { (claim) throws(StorageError) in try cache.store.makeStagingFile(claim: claim) }
+    }
+
+    /// Goes on with what a process that died was writing.
+    convenience init(resuming resumed: WriterState, base: ObjectReader?, cache: ObjectCache) throws(StorageError) {
+        var state = State(key: resumed.key, metadata: resumed.metadata, size: base?.size ?? 0, base: base)
+        state.modifiedByCaller = resumed.isTimePinned
+        state.isModified = resumed.isModified
+        state.durable = resumed.isDurable
+        state.isResumed = true
+        try self.init(state, cache) { (claim) throws(StorageError) in
+            try cache.store.resumeStagingFile(resumed.staging, claim: claim)
+        }
+        self.state.withLockedValue { state in
+            if base == nil {
+                state.size = staging.size
+                state.frontier = staging.writtenPrefix
+            }
+            if !resumed.isTimePinned, resumed.isModified, staging.size > 0 {
+                state.metadata.modified = staging.modified
+            }
+        }
+        // What cannot be had now is reserved by the next write, which waits for it.
+        _ = try? reserveNow(size)
+    }
+
+    private init(
+        _ begin: State,
+        _ cache: ObjectCache,
+        open: (SpaceLedger.Claim) throws(StorageError) -> StagingFile
+    ) throws(StorageError) {
         self.cache = cache
-        let state = NIOLockedValueBox(State(key: key, metadata: metadata, size: base?.size ?? 0, base: base))
+        let key = begin.key
+        let state = NIOLockedValueBox(begin)
         let revoked = NIOLockedValueBox<StagingFile?>(nil)
         self.state = state
         claim = cache.space.ledger.open(label: key.text) {
@@ -55,11 +92,12 @@ public final class ObjectWriter: Sendable {
                     "an older writer needed the space of \($0.key), which was given up; raise store.quota"
                 )
             }
+            state.withLockedValue { $0.whenEnded }?()
             // The room is given to the older writer when this returns, so it must be free by then.
             try? revoked.withLockedValue { $0 }?.truncate(to: 0)
         }
         do {
-            let file = try cache.store.makeStagingFile(claim: claim)
+            let file = try open(claim)
             staging = file
             revoked.withLockedValue { $0 = file }
         } catch {
@@ -88,6 +126,27 @@ public final class ObjectWriter: Sendable {
                 if $0.metadata.modified != newValue.modified { $0.modifiedByCaller = true }
                 $0.metadata = newValue
             }
+        }
+    }
+
+    /// Look-ups of the key wait for its publication.
+    public var isSettling: Bool { state.withLockedValue { $0.settling } }
+
+    /// Calls `body` when all bytes of the version that the writer began with are in the staging file, or none is
+    /// wanted any more, before anything is written over them.
+    public func whenDetached(_ body: @escaping @Sendable () -> Void) {
+        state.withLockedValue { $0.whenDetached = body }
+    }
+
+    /// Calls `body` when it is decided what became of the bytes, before they are given back.
+    public func whenEnded(_ body: @escaping @Sendable () -> Void) { state.withLockedValue { $0.whenEnded = body } }
+
+    /// What another process needs to go on with it, together with the staging file's bytes.
+    public var resumable: WriterState {
+        state.withLockedValue {
+            WriterState(
+                key: $0.key, metadata: $0.metadata, isTimePinned: $0.modifiedByCaller, isModified: $0.isModified,
+                isDurable: $0.durable, staging: staging.name, base: $0.base?.entry)
         }
     }
 
@@ -167,6 +226,7 @@ public final class ObjectWriter: Sendable {
         guard size <= cache.limits.objectByteCount else { throw tooLarge(size) }
         do {
             if size == 0 {
+                detach()
                 await baseTurn.withPermit { state.withLockedValue { $0.base = nil } }
             } else {
                 try await copyBase()
@@ -220,13 +280,14 @@ public final class ObjectWriter: Sendable {
     public func discard() { close() }
 
     func close() {
-        let closed = state.withLockedValue { state -> (settling: Key?, base: ObjectReader?)? in
+        let closed = state.withLockedValue { state -> (settling: Key?, base: ObjectReader?, end: (() -> Void)?)? in
             guard !state.closed else { return nil }
             state.closed = true
             defer { state.base = nil }
-            return (state.settling ? state.key : nil, state.base)
+            return (state.settling ? state.key : nil, state.base, state.whenEnded)
         }
         guard let closed else { return }
+        closed.end?()
         cache.collector.removeRoot(self)
         staging.close()
         cache.space.ledger.close(claim)

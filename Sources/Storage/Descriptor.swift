@@ -123,6 +123,20 @@ final class Descriptor: Sendable {
         return errno == ENXIO ? nil : offset
     }
 
+    /// The end of the data that holds `offset`, at most `size`.
+    func nextHole(from offset: UInt64, size: UInt64) -> UInt64 {
+        let seekHole: Int32 = 4  // SEEK_HOLE, hidden as well.
+        let found = lseek(number, off_t(offset), seekHole)
+        return found > off_t(offset) ? min(UInt64(found), size) : size
+    }
+
+    /// When it was last written, in nanoseconds since 1970.
+    var modified: Int64 {
+        var status = stat()
+        guard fstat(number, &status) == 0 else { return 0 }
+        return Int64(status.st_mtim.tv_sec) * 1_000_000_000 + Int64(status.st_mtim.tv_nsec)
+    }
+
     /// Bytes of the file, and bytes that it takes of the disk.
     func status() throws(StorageError) -> (size: UInt64, occupied: UInt64) {
         var status = stat()

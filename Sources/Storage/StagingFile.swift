@@ -31,6 +31,27 @@ public final class StagingFile: Sendable {
         slot = try folder.take()
     }
 
+    /// Goes on with the file of a process that died. What was never written is known to the disk's blocks.
+    init(
+        resuming name: String, in folder: StagingFolder, claim: SpaceLedger.Claim, occupancy: Occupancy
+    ) throws(StorageError) {
+        self.claim = claim
+        self.folder = folder
+        self.occupancy = occupancy
+        slot = try folder.resume(name)
+        let size = try slot.file.status().size
+        var extents = Extents()
+        var at: UInt64 = 0
+        while at < size, let begin = slot.file.nextData(from: at), begin < size {
+            at = slot.file.nextHole(from: begin, size: size)
+            extents.insert(begin..<at)
+        }
+        change { state in
+            state.size = size
+            state.extents = extents
+        }
+    }
+
     deinit {
         close()
         // Only now: nobody is within a call that could write to a file that is another's by then.
@@ -38,6 +59,15 @@ public final class StagingFile: Sendable {
     }
 
     private var file: Descriptor { slot.file }
+
+    /// Its name in `staging/`.
+    public var name: String { slot.name }
+    /// When it was last written, in nanoseconds since 1970.
+    public var modified: Int64 { file.modified }
+    /// Bytes from the start on that were all written.
+    public var writtenPrefix: UInt64 {
+        state.withLockedValue { $0.extents.gaps(in: 0..<$0.size).first?.lowerBound ?? $0.size }
+    }
 
     /// Bytes of the file: the end of the furthest write or truncation.
     public var size: UInt64 { state.withLockedValue { $0.size } }

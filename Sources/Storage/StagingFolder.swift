@@ -24,7 +24,15 @@ final class StagingFolder: Sendable {
     private let folder: Folder
     private let state = Mutex(State())
 
-    init(_ folder: Folder) { self.folder = folder }
+    /// - Parameter kept: files of it that will be gone on with.
+    init(_ folder: Folder, kept: Set<String>) {
+        self.folder = folder
+        let last = kept.compactMap { UInt64($0) }.max() ?? 0
+        state.withLock { $0.made = last }
+    }
+
+    /// A file that was kept.
+    func resume(_ name: String) throws(StorageError) -> Slot { Slot(name: name, file: try folder.open(name, O_RDWR)) }
 
     /// An empty file.
     func take() throws(StorageError) -> Slot {

@@ -12,7 +12,7 @@ import NIOConcurrencyHelpers
 /// segments/   chunks
 /// index/      where they are
 /// catalog…    names (SQLite)
-/// staging/    objects being written; emptied at open
+/// staging/    objects being written; emptied at open, but for what a mount's files go on with
 /// ```
 public final class Store: Sendable {
     public let chunks: ChunkStore
@@ -37,7 +37,7 @@ public final class Store: Sendable {
         try state.upgrade()
         let lastEnd = try state.lastEnd()
         let staging = try Folder(making: root.path("staging"), faults: configuration.faults)
-        for name in try staging.names() { try staging.remove(name) }
+        for name in try staging.names() where !configuration.keptStaging.contains(name) { try staging.remove(name) }
         let catalog = try Catalog.open(path: configuration.directory, logger: logger)
         // Said before anything is written: a second crash must not find a store that claims to be closed.
         try state.setOpen()
@@ -49,7 +49,8 @@ public final class Store: Sendable {
         if lastEnd == .unknown { try giveUpLostObjects(chunks, catalog, logger: logger) }
         return Store(
             chunks: chunks, catalog: catalog, space: try SpaceLedger(configuration, occupancy: occupancy),
-            occupancy: occupancy, lock: lock, state: state, staging: StagingFolder(staging)
+            occupancy: occupancy, lock: lock, state: state,
+            staging: StagingFolder(staging, kept: configuration.keptStaging)
         )
     }
 
@@ -70,6 +71,11 @@ public final class Store: Sendable {
     /// Makes an empty staging file, whose bytes count against a claim.
     public func makeStagingFile(claim: SpaceLedger.Claim) throws(StorageError) -> StagingFile {
         return try StagingFile(in: staging, claim: claim, occupancy: occupancy)
+    }
+
+    /// Goes on with a staging file that was kept at the open.
+    public func resumeStagingFile(_ name: String, claim: SpaceLedger.Claim) throws(StorageError) -> StagingFile {
+        try StagingFile(resuming: name, in: staging, claim: claim, occupancy: occupancy)
     }
 
     /// Brings everything to the disk and gives the lock back; a second close does nothing. Use nothing of the store

@@ -12,6 +12,8 @@ public struct StoreConfiguration: Sendable {
     /// The most bytes of a segment: enough that a terabyte has 4,000 of them, each an open file; few enough that one
     /// which died is soon unlinked.
     public var segmentByteCount: UInt64
+    /// Staging files that an agent which died was writing and that will be gone on with; all others are removed.
+    public var keptStaging: Set<String>
     /// Makes operations on the disk fail, in tests.
     public var faults: DiskFaults?
 
@@ -20,12 +22,14 @@ public struct StoreConfiguration: Sendable {
         quota: UInt64? = nil,
         freeFraction: Double = 0.20,
         segmentByteCount: UInt64 = 256 << 20,
+        keptStaging: Set<String> = [],
         faults: DiskFaults? = nil
     ) {
         self.directory = directory
         self.quota = quota
         self.freeFraction = freeFraction
         self.segmentByteCount = segmentByteCount
+        self.keptStaging = keptStaging
         self.faults = faults
     }
 }

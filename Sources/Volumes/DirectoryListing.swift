@@ -31,20 +31,59 @@ final class DirectoryListing: Sendable {
         var staged: Set<PathText> = []
         var last: String?
         var isComplete = false
+        /// Pages that a successor would find.
+        var kept = 0
     }
 
+    /// Where it is kept for a successor, under the number of its handle.
+    private let note: (journal: Journal, handle: UInt64)?
     private let state = NIOLockedValueBox(State())
+
+    init(note: (journal: Journal, handle: UInt64)? = nil) { self.note = note }
+
+    /// Goes on where a predecessor was, with the same names at the same positions.
+    func restore(_ pages: [Journal.Page]) {
+        state.withLockedValue { state in
+            for page in pages {
+                state.names += page.names
+                if page.isStaged { state.staged.formUnion(page.names.map { PathText($0) }) }
+                if !page.last.isEmpty { state.last = page.last }
+                state.isComplete = page.isComplete
+            }
+            state.start = state.names.count
+            state.kept = pages.count
+        }
+    }
+
+    /// Nobody will go on with it.
+    func end() { state.withLockedValue { forget(&$0) } }
+
+    private func forget(_ state: inout State) {
+        guard let note else { return }
+        for page in 0..<state.kept { note.journal.remove(.page, Journal.pageID(handle: note.handle, page: page)) }
+        state.kept = 0
+    }
+
+    /// Keeps names for a successor, before the kernel is told of them.
+    private func keep(_ names: [String], isStaged: Bool, _ state: inout State) {
+        guard let note else { return }
+        let page = Journal.Page(names: names, last: state.last ?? "", isStaged: isStaged, isComplete: state.isComplete)
+        note.journal.write(page, Journal.pageID(handle: note.handle, page: state.kept))
+        state.kept += 1
+    }
 
     /// Begins anew: what the directory holds now.
     func rewind(_ directory: String, of tree: Tree) {
         let readAt = tree.publicationCount
         let staged = tree.staged.names(in: directory)
         state.withLockedValue { state in
+            forget(&state)
             state = State()
             state.readAt = readAt
             state.names = staged.map(\.name)
             state.page = staged.map { .staged($0.file) }
             state.staged = Set(staged.map { PathText($0.name) })
+            if !staged.isEmpty { keep(state.names, isStaged: true, &state) }
         }
     }
 
@@ -88,6 +127,7 @@ final class DirectoryListing: Sendable {
             let new = page.filter { !state.staged.contains(PathText($0.name)) }
             state.start = state.names.count
             state.names += new.map(\.name)
+            keep(new.map(\.name), isStaged: false, &state)
             state.page = new.map { child in
                 guard let entry = child.entry, entry.body != .directory else {
                     return .directory(text: directory + "/" + child.name)

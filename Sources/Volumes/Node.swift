@@ -31,6 +31,12 @@ struct PublishedVersion: Sendable, Hashable {
         self.entry = Entry(key: entry.key, version: entry.version, body: .inline([]), metadata: entry.metadata)
     }
 
+    /// As ``init(_:)`` left it behind.
+    init(stripped entry: Entry, size: UInt64) {
+        self.entry = entry
+        self.size = size
+    }
+
     var key: Key { entry.key }
     var version: Version { entry.version }
     var metadata: Metadata { entry.metadata }

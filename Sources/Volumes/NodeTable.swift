@@ -25,8 +25,11 @@ final class NodeTable: Sendable {
     }
 
     private let state: NIOLockedValueBox<State>
+    private let journal: Journal?
 
-    init(root namespace: String) {
+    /// - Parameter journal: where a successor finds what the kernel was given, in a mount that a holder keeps.
+    init(root namespace: String, journal: Journal? = nil) {
+        self.journal = journal
         var state = State()
         state.nodes[NodeTable.root] = (.directory(text: namespace), 1)
         state.numbers[.directory(PathText(namespace))] = NodeTable.root
@@ -54,13 +57,17 @@ final class NodeTable: Sendable {
                 return 0
             }
             if let inode = state.numbers[identity] {
-                state.nodes[inode]?.lookups += 1
+                let count = (state.nodes[inode]?.lookups ?? 0) + 1
+                state.nodes[inode]?.lookups = count
+                journal?.change(.node, inode, a: count)
                 return inode
             }
             let inode = state.next
             state.next += 1
             state.nodes[inode] = (node, 1)
             state.numbers[identity] = inode
+            journal?.setCounter(.inode, state.next)
+            journal?.write(node, inode, lookups: 1)
             return inode
         }
     }
@@ -77,9 +84,11 @@ final class NodeTable: Sendable {
             guard let known = state.nodes[inode] else { return }
             guard known.lookups <= count else {
                 state.nodes[inode]?.lookups -= count
+                journal?.change(.node, inode, a: known.lookups - count)
                 return
             }
             state.nodes[inode] = nil
+            journal?.remove(.node, inode)
             if let identity = NodeTable.identity(known.node), state.numbers[identity] == inode {
                 state.numbers[identity] = nil
             }
@@ -100,7 +109,7 @@ final class NodeTable: Sendable {
                 let inode = state.numbers.removeValue(forKey: .staged(ObjectIdentifier(file)))
             else { return }
             state.numbers[identity] = inode
-            state.nodes[inode]?.node = .published(PublishedVersion(entry))
+            set(.published(PublishedVersion(entry)), inode, &state)
             file.adopted = entry
         }
     }
@@ -110,7 +119,7 @@ final class NodeTable: Sendable {
         state.withLockedValue { state in
             guard let inode = state.numbers.removeValue(forKey: .published(old.key, old.version)) else { return }
             state.numbers[.published(new.key, new.version)] = inode
-            state.nodes[inode]?.node = .published(PublishedVersion(new))
+            set(.published(PublishedVersion(new)), inode, &state)
         }
     }
 
@@ -122,7 +131,33 @@ final class NodeTable: Sendable {
                 let moved = text.moved(from: from, to: to)
                 state.numbers[identity] = nil
                 state.numbers[.directory(PathText(moved))] = inode
-                state.nodes[inode]?.node = .directory(text: moved)
+                set(.directory(text: moved), inode, &state)
+            }
+        }
+    }
+
+    private func set(_ node: Node, _ inode: UInt64, _ state: inout State) {
+        guard let lookups = state.nodes[inode]?.lookups else { return }
+        state.nodes[inode]?.node = node
+        journal?.write(node, inode, lookups: lookups)
+    }
+
+    /// Takes in what a predecessor gave to the kernel.
+    func restore(_ nodes: [(inode: UInt64, node: Node, lookups: UInt64)], next: UInt64) {
+        state.withLockedValue { state in
+            for (inode, node, lookups) in nodes {
+                state.nodes[inode] = (node, lookups)
+                if let identity = NodeTable.identity(node) { state.numbers[identity] = inode }
+            }
+            state.next = max(state.next, next)
+        }
+    }
+
+    /// Every published version that the kernel has a number of.
+    var published: [PublishedVersion] {
+        state.withLockedValue { state in
+            state.nodes.values.compactMap { known in
+                if case .published(let version) = known.node { version } else { nil }
             }
         }
     }

@@ -24,6 +24,7 @@ final class Reopenings: Sendable {
 
     func begin(_ file: StagedFile, at key: Key, pid: Int32) {
         let until = ContinuousClock.now + Reopenings.ageMax
+        file.await(pid: pid)
         state.withLockedValue { $0.append(Pending(key: key, file: file, pid: pid, until: until)) }
     }
 

@@ -18,10 +18,25 @@ final class StagedFile: Sendable {
         /// The last handle is closed; the publication is under way.
         var isReleasing = false
         var isOver = false
+        /// The process whose open was told to come again.
+        var awaited: Int32?
         var published: Entry?
         /// Whose inode it has by now.
         var adopted: Entry?
         var waiters: [CheckedContinuation<Void, Never>] = []
+    }
+
+    /// The bits of a record's flags.
+    enum Flag {
+        static let visible: UInt16 = 1
+        static let unlinked: UInt16 = 2
+        static let releasing: UInt16 = 4
+        static let modified: UInt16 = 8
+        static let timePinned: UInt16 = 16
+        static let durable: UInt16 = 32
+        static let settled: UInt16 = 64
+        /// An open was told to come again, and has a handle until then; its process stands above the mode.
+        static let awaited: UInt16 = 128
     }
 
     let writer: ObjectWriter
@@ -30,16 +45,31 @@ final class StagedFile: Sendable {
     /// Some handle is closing: a write asks for no lock otherwise.
     private let hasClosing = Atomic(false)
     private let state: NIOLockedValueBox<State>
+    /// Where it is kept for a successor.
+    private let note: (journal: Journal, id: UInt64)?
+    /// The journal has it already, as its predecessor left it.
+    private let isRestored: Bool
+    /// Held while the journal is told, so that what it has is no older than what it had.
+    private let order = NIOLockedValueBox(())
+    private let isModifiedNoted = NIOLockedValueBox(false)
 
-    init(writer: ObjectWriter, isVisible: Bool) {
+    /// - Parameter note: where it is kept for a successor, and under which number.
+    init(writer: ObjectWriter, isVisible: Bool, note: (journal: Journal, id: UInt64)? = nil, isRestored: Bool = false) {
+        self.isRestored = isRestored
         self.writer = writer
+        self.note = note
         state = NIOLockedValueBox(State(isVisible: isVisible))
     }
+
+    /// Its number in the journal.
+    var id: UInt64 { note?.id ?? 0 }
 
     var isVisible: Bool { state.withLockedValue { $0.isVisible && !$0.isUnlinked } }
     /// The key leads to a published version, which this will replace.
     var isReplacement: Bool { state.withLockedValue { !$0.isVisible && !$0.isUnlinked } }
     var isReleasing: Bool { state.withLockedValue { $0.isReleasing } }
+    /// Handles are open.
+    var isHeld: Bool { state.withLockedValue { $0.handles > 0 } }
     var isUnlinked: Bool { state.withLockedValue { $0.isUnlinked } }
     /// What came of it, once it is published.
     var published: Entry? { state.withLockedValue { $0.published } }
@@ -80,18 +110,101 @@ final class StagedFile: Sendable {
 
     /// One handle less. Returns true for the last one: the caller publishes or discards, then calls ``end(_:)``.
     func release(_ handle: UInt64 = 0) -> Bool {
-        state.withLockedValue { state in
+        let isLast = state.withLockedValue { state in
             state.closing.remove(handle)
             state.handles -= 1
             guard state.handles == 0 else { return false }
             state.isReleasing = true
             return true
         }
+        if isLast { set(Flag.releasing) }
+        return isLast
     }
 
-    func unlink() { state.withLockedValue { $0.isUnlinked = true } }
+    /// A predecessor saw the last handle closed.
+    func beginRelease() { state.withLockedValue { $0.isReleasing = true } }
 
-    func becomeVisible() { state.withLockedValue { $0.isVisible = true } }
+    func unlink() {
+        state.withLockedValue { $0.isUnlinked = true }
+        set(Flag.unlinked)
+    }
+
+    func becomeVisible() {
+        state.withLockedValue { $0.isVisible = true }
+        set(Flag.visible)
+    }
+
+    private func set(_ flag: UInt16, clear: UInt16 = 0) {
+        guard let note else { return }
+        order.withLockedValue { _ in note.journal.change(.staged, note.id, set: flag, clear: clear) }
+    }
+
+    /// Keeps all of it for a successor, unless it is over.
+    ///
+    /// - Parameter isDetached: the version's bytes are all in the staging file: they must not be copied once more.
+    private func keep(isDetached: Bool = false, isFirst: Bool = false) {
+        guard let note else { return }
+        // Nobody's change may come between the look at the state and the record.
+        order.withLockedValue { _ in
+            let state = state.withLockedValue { $0 }
+            var resumable = writer.resumable
+            if isDetached { resumable.base = nil }
+            var flags: UInt16 = state.isVisible ? Flag.visible : 0
+            if state.isUnlinked { flags |= Flag.unlinked }
+            if state.isReleasing { flags |= Flag.releasing }
+            if resumable.isModified || isDetached || isModifiedNoted.withLockedValue({ $0 }) { flags |= Flag.modified }
+            if resumable.isTimePinned { flags |= Flag.timePinned }
+            if resumable.isDurable { flags |= Flag.durable }
+            if writer.isSettling { flags |= Flag.settled }
+            if state.awaited != nil { flags |= Flag.awaited }
+            note.journal.write(resumable, note.id, flags, awaited: state.awaited ?? 0, isNew: isFirst)
+        }
+    }
+
+    /// Metadata or durability changed.
+    func keepChanges() { keep() }
+
+    /// Before the first byte is written: that something is.
+    func noteModified() {
+        guard note != nil else { return }
+        let first = isModifiedNoted.withLockedValue { isNoted in
+            defer { isNoted = true }
+            return !isNoted
+        }
+        if first { set(Flag.modified) }
+    }
+
+    /// It is kept from now on, until it is over.
+    func register() {
+        guard note != nil else { return }
+        if !isRestored { keep(isFirst: true) }
+        writer.whenDetached { [weak self] in self?.keep(isDetached: true) }
+        writer.whenEnded { [note] in if let note { note.journal.remove(.staged, note.id) } }
+    }
+
+    /// An open by this process was told to come again.
+    func await(pid: Int32) {
+        state.withLockedValue { $0.awaited = pid }
+        keep()
+    }
+
+    /// It came.
+    func arrived() {
+        state.withLockedValue { $0.awaited = nil }
+        set(0, clear: Flag.awaited)
+    }
+
+    /// The key under which it will be published.
+    func rename(to key: Key) {
+        writer.rename(to: key)
+        keep()
+    }
+
+    /// The last byte may have been written.
+    func settle() {
+        writer.settle()
+        set(Flag.settled)
+    }
 
     /// The publication is over.
     func end(_ entry: Entry?) {
@@ -101,6 +214,7 @@ final class StagedFile: Sendable {
             defer { state.waiters = [] }
             return state.waiters
         }
+        if let note { note.journal.remove(.staged, note.id) }
         for waiter in waiters { waiter.resume() }
     }
 
@@ -128,6 +242,7 @@ final class StagedFiles: Sendable {
         files.withLockedValue { files in
             if let other = files[key] { return other }
             files[key] = file
+            file.register()
             return file
         }
     }

@@ -79,6 +79,7 @@ extension Tree {
         }
         reply.later { [self] reply in
             do {
+                file.noteModified()
                 try await file.writer.truncate(to: size)
                 set(changes, of: file)
                 reply.attributes(attributes(of: node, inode: inode), timeout: timeout(of: node))
@@ -92,7 +93,10 @@ extension Tree {
         var metadata = file.writer.metadata
         if let mode = changes.mode { metadata.mode = UInt16(mode & 0o7777) }
         if let modified = changes.modified { metadata.modified = nanoseconds(modified) }
-        if changes.mode != nil || changes.modified != nil { file.writer.metadata = metadata }
+        if changes.mode != nil || changes.modified != nil {
+            file.writer.metadata = metadata
+            file.keepChanges()
+        }
     }
 
     private func nanoseconds(_ time: AttributeChanges.Time) -> Int64 {

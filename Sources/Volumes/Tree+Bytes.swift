@@ -91,7 +91,10 @@ extension Tree {
             switch handles[handle] {
             case .writer(let file, let appends):
                 file.use(handle)
-                let at = appends ? file.writer.size : offset
+                // Where the end was is noted: what comes again is not appended again.
+                let at = appends ? request.replay?.value ?? file.writer.size : offset
+                if appends { reply.note(at) }
+                file.noteModified()
                 if try file.writer.tryWrite(bytes, at: at) { return reply.written(bytes.count) }
                 let copy = Array(bytes)
                 reply.later { await self.writeLater(file, at, copy, $0) }

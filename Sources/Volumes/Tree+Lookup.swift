@@ -81,10 +81,11 @@ extension Tree {
     }
 
     func openDirectory(_ request: Request, inode: UInt64, flags: Int32, reply: consuming Reply) {
+        if let (number, handle) = opened(by: request) { return openAgain(number, handle, reply) }
         guard handles.hasRoom else { return reply.error(.tooManyOpen) }
         switch nodes.node(inode) {
         case .directory:
-            answerOpened(Opened(handle: handles.add(.directory(DirectoryListing()))), reply)
+            answerOpened(Opened(handle: handles.addListing(for: request.unique)), reply)
         case .special(let special) where special.isDirectory:
             reply.opened(Opened(handle: 0))
         case nil: reply.error(.stale)

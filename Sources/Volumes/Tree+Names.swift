@@ -10,13 +10,13 @@ extension Tree {
     private static let noReplace: UInt32 = 1
 
     func makeDirectory(_ request: Request, parent: UInt64, name: String, mode: UInt32, reply: consuming Reply) {
-        make(parent, name, reply) { [self] key in
+        make(request, parent, name, reply) { [self] key in
             try await cache.makeDirectory(key, metadata: metadata(mode & ~request.umask))
         }
     }
 
     func symlink(_ request: Request, parent: UInt64, name: String, target: String, reply: consuming Reply) {
-        make(parent, name, reply) { [self] key in
+        make(request, parent, name, reply) { [self] key in
             try await cache.makeSymlink(key, target: target, metadata: metadata(0o777))
         }
     }
@@ -26,6 +26,7 @@ extension Tree {
     }
 
     private func make(
+        _ request: Request,
         _ parent: UInt64,
         _ name: String,
         _ reply: consuming Reply,
@@ -40,6 +41,7 @@ extension Tree {
         if let file = staged[key], file.isVisible { return reply.error(.exists) }
         reply.later { [self] reply in
             do {
+                if let node = try made(key, by: request) { return answer(found(node), reply) }
                 let entry = try await changing([key]) { try await body(key) }
                 answer(found(node(entry)), reply)
             } catch {
@@ -65,6 +67,7 @@ extension Tree {
         } catch {
             return reply.error(error)
         }
+        if let outcome = request.replay?.outcome { return reply.error(outcome) }
         reply.later { [self] reply in
             do {
                 let file = await settledFile(key)
@@ -74,7 +77,7 @@ extension Tree {
                 }
                 if try cache.lookup(key) != nil {
                     try await changing([key]) { try await cache.remove(key) }
-                } else if file == nil {
+                } else if file == nil, request.replay?.isBegun != true {
                     throw Errno.notFound
                 }
                 reply.done()
@@ -105,8 +108,10 @@ extension Tree {
         } catch {
             return reply.error(error)
         }
+        if let outcome = request.replay?.outcome { return reply.error(outcome) }
         reply.later { [self] reply in
             do {
+                if try isGone(key, by: request) { return reply.done() }
                 for (_, file) in staged.below(key.text) where file.isReleasing { await untilOver(file) }
                 guard !staged.below(key.text).contains(where: { $0.file.isVisible }) else { throw Errno.notEmpty }
                 try await changing([key]) { try await cache.removeDirectory(key) }
@@ -136,8 +141,10 @@ extension Tree {
             return reply.error(error)
         }
         guard from != to else { return reply.done() }
+        if let outcome = request.replay?.outcome { return reply.error(outcome) }
         reply.later { [self] reply in
             do {
+                if try isGone(from, by: request), try published(to) != nil || staged[to] != nil { return reply.done() }
                 try await rename(from, to: to, exclusive: flags & Tree.noReplace != 0)
                 reply.done()
             } catch {
@@ -156,7 +163,7 @@ extension Tree {
             try await renamePublished(from, to: to, exclusive: exclusive)
             if let file {
                 _ = staged.move(file, from: from, to: to)
-                file.writer.rename(to: to)
+                file.rename(to: to)
             }
         }
         target?.unlink()
@@ -170,7 +177,7 @@ extension Tree {
         try cache.checkParents(of: to)
         file.becomeVisible()
         _ = staged.move(file, from: from, to: to)
-        file.writer.rename(to: to)
+        file.rename(to: to)
         if try cache.lookup(from) != nil { try await changing([from]) { try await cache.remove(from) } }
     }
 
@@ -188,7 +195,7 @@ extension Tree {
         for (key, file) in below {
             let moved = try Key(PathText(key.text).moved(from: from.text, to: to.text))
             _ = staged.move(file, from: key, to: moved)
-            file.writer.rename(to: moved)
+            file.rename(to: moved)
         }
     }
 }

@@ -16,7 +16,7 @@ extension Tree {
             // close(2) is the last call that can be told that an earlier write came to nothing.
             if let failure = file.writer.failure { return reply.error(Errno(failure)) }
             guard !file.isUnlinked, file.writer.isModified, file.flush(handle) else { return reply.done() }
-            file.writer.settle()
+            file.settle()
             guard !file.isVisible else { return reply.done() }
             // The kernel believes in the published version under this name; whoever looks after close(2) must ask.
             reply.later { [self] reply in
@@ -40,12 +40,20 @@ extension Tree {
 
     /// Comes once for each open file, after its last descriptor and mapping: the last writer's publishes the key.
     func release(_ request: Request, inode: UInt64, handle: UInt64, flags: Int32, reply: consuming Reply) {
-        switch handles.remove(handle) {
+        let open = handles[handle]
+        // The file's own end is known to a successor before the handle's is: it would find nobody to publish.
+        let isLast =
+            switch open {
+            case .writer(let file, _), .stagedReader(let file): file.release(handle)
+            default: false
+            }
+        _ = handles.remove(handle)
+        switch open {
         case .reader(let reader):
             reader.close()
             reply.done()
         case .writer(let file, _), .stagedReader(let file):
-            guard file.release(handle) else { return releaseHeld(file, reply) }
+            guard isLast else { return releaseHeld(file, reply) }
             reply.later { [self] reply in
                 await publish(file)
                 reply.done()
@@ -127,6 +135,7 @@ extension Tree {
         reply.later { reply in
             do {
                 try await file.writer.sync()
+                file.keepChanges()
                 reply.done()
             } catch {
                 reply.error(.from(error))

@@ -23,6 +23,7 @@ extension Tree {
         guard asked.isSubset(of: [.keepSize, .punchHole, .zeroRange]) else { return reply.error(.notSupported) }
         reply.later { [self] reply in
             do {
+                file.noteModified()
                 if !asked.contains(.punchHole) { try await file.writer.expect(size: end) }
                 if !asked.isDisjoint(with: [.punchHole, .zeroRange]) {
                     try await zero(file, offset..<max(offset, min(end, file.writer.size)))

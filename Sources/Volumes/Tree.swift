@@ -34,24 +34,33 @@ final class Tree: Operations {
     let nodes: NodeTable
     let staged = StagedFiles()
     let handles: HandleTable
+    /// Where a successor finds what this one knows, in a mount that a holder keeps.
+    let journal: Journal?
+    /// The handles that a predecessor's requests opened.
+    let openedBy = NIOLockedValueBox<[UInt64: UInt64]>([:])
     let logger: Logger
     let special: SpecialFiles
     let program: ProgramFile?
     let reopenings = Reopenings()
     /// Publications seen so far, of anybody: what was read before one may be told only for the moment.
     private let publications = Atomic<UInt64>(0)
+    private let stagedCount = NIOLockedValueBox<UInt64>(0)
     private let invalidationsBox = NIOLockedValueBox<Invalidations?>(nil)
     /// Keys that operations of this mount are changing just now.
     private let ownChanges = NIOLockedValueBox<[PathText: Int]>([:])
 
-    init(configuration: VolumeConfiguration, cache: ObjectCache, special: SpecialFiles, logger: Logger) {
+    init(
+        configuration: VolumeConfiguration, cache: ObjectCache, special: SpecialFiles, logger: Logger,
+        journal: Journal? = nil
+    ) {
+        self.journal = journal
         self.configuration = configuration
         self.cache = cache
         self.special = special
         program = special.program.flatMap { ProgramFile(path: $0) }
         self.logger = logger
-        nodes = NodeTable(root: configuration.namespace)
-        handles = HandleTable(countMax: configuration.openFilesMax)
+        nodes = NodeTable(root: configuration.namespace, journal: journal)
+        handles = HandleTable(countMax: configuration.openFilesMax, journal: journal)
     }
 
     /// How the kernel is told that a name leads elsewhere; set once the mount is there.
@@ -66,6 +75,17 @@ final class Tree: Operations {
     func notePublication() { publications.wrappingAdd(1, ordering: .releasing) }
 
     var isReadOnly: Bool { configuration.access == .readOnly }
+
+    /// A file that is being written, as it is known to a successor.
+    func stagedFile(_ writer: ObjectWriter, isVisible: Bool) -> StagedFile {
+        guard let journal else { return StagedFile(writer: writer, isVisible: isVisible) }
+        let id = stagedCount.withLockedValue { count in
+            count = max(count, journal.counter(.staged)) + 1
+            journal.setCounter(.staged, count)
+            return count
+        }
+        return StagedFile(writer: writer, isVisible: isVisible, note: (journal, id))
+    }
 
     /// The key of a name in a directory's inode.
     func key(_ parent: UInt64, _ name: String) throws(Errno) -> Key {

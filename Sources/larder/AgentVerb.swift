@@ -3,6 +3,7 @@
 import Agent
 import ArgumentParser
 import Foundation
+import Glibc
 
 /// `larder agent --config /etc/larder/agent.yaml`
 struct AgentVerb: AsyncParsableCommand {
@@ -31,7 +32,21 @@ struct AgentVerb: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Set a field, as in store.quota=100GiB; may be repeated.", valueName: "path=value"))
     var set: [String] = []
 
+    @Flag(help: "Start the agent again when it dies, and kill it when it does not answer.")
+    var supervise = false
+
+    @Option(help: "With --supervise: how long it may not answer.")
+    var watchdog = "5s"
+
+    @Flag(help: "Ask the agent that has the holder's mounts to leave, and go on where it was.")
+    var replace = false
+
+    @Flag(help: .hidden)
+    var pulse = false
+
     func run() async throws {
+        if supervise { return try superviseAgent() }
+        if pulse { Pulse.begin() }
         var flags: [ConfigurationOverrides.Flag] = []
         if let site { flags.append(ConfigurationOverrides.Flag(path: "site", value: site)) }
         if let name { flags.append(ConfigurationOverrides.Flag(path: "name", value: name)) }
@@ -47,6 +62,25 @@ struct AgentVerb: AsyncParsableCommand {
         _ = try loaded.configuration.keyring()
         if check { return print(try loaded.configuration.yaml(), terminator: "") }
         let exporter = Telemetry.bootstrap(loaded.configuration.log)
-        try await NodeAgent(loaded.configuration, exporter: exporter).run()
+        try await NodeAgent(loaded.configuration, exporter: exporter, isReplacing: replace).run()
+    }
+
+    private func superviseAgent() throws {
+        let limit = try Duration(parsing: watchdog)
+        guard limit >= .seconds(1) else { throw UsageError(message: "--watchdog is at least 1s") }
+        var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
+        let count = readlink("/proc/self/exe", &buffer, buffer.count)
+        guard count > 0 else { throw UsageError(message: "the path of this program cannot be told: /proc is missing") }
+        let program = String(decoding: buffer[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        var arguments = ["agent"]
+        if let config { arguments += ["--config", config] }
+        if let site { arguments += ["--site", site] }
+        if let name { arguments += ["--name", name] }
+        for text in set { arguments += ["--set", text] }
+        let supervisor = Supervisor(
+            program: program, arguments: arguments, watchdog: UInt64(limit / .milliseconds(1))
+        ) { Output.line("larder: supervisor: \($0)") }
+        let status = supervisor.run()
+        if status != 0 { throw ExitCode(status) }
     }
 }

@@ -4,6 +4,7 @@ import Agent
 import ArgumentParser
 import Content
 import Control
+import Holder
 import Peers
 
 /// An end of a verb whose line was written already.
@@ -44,6 +45,7 @@ enum Failure {
         switch error {
         case let error as ControlError: (ExitStatus(error.code), error.message)
         case let error as ContentError: (.usage, error.message)
+        case let error as HolderError: (.failed, error.message)
         case let error as UsageError: (.usage, error.message)
         case let error as PeersError: (error.code == .invalid ? .usage : .failed, error.message)
         case let error as AgentError:

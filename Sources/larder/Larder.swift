@@ -21,8 +21,8 @@ struct Larder: AsyncParsableCommand {
             \(ExitStatus.table)
             """,
         subcommands: [
-            AgentVerb.self, PutVerb.self, GetVerb.self, ListVerb.self, StatVerb.self, RemoveVerb.self, HintVerb.self,
-            WaitVerb.self, PinVerb.self, UnpinVerb.self, StatusVerb.self, DoctorVerb.self, PKIVerb.self,
+            AgentVerb.self, HoldVerb.self, PutVerb.self, GetVerb.self, ListVerb.self, StatVerb.self, RemoveVerb.self,
+            HintVerb.self, WaitVerb.self, PinVerb.self, UnpinVerb.self, StatusVerb.self, DoctorVerb.self, PKIVerb.self,
             VersionVerb.self,
         ]
     )

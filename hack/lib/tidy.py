@@ -19,12 +19,13 @@ ARROWS = {
     "Peers": ["Content", "Chunking", "Storage"],
     "Objects": ["Content", "Chunking", "Storage", "Peers"],
     "FUSE": ["CFuse"],
+    "Holder": ["CHandover"],
     "Volumes": [*ROAD, "FUSE"],
     "Control": ROAD,
-    "Agent": [*ROAD, "FUSE", "Volumes", "Control"],
-    "larder": [*ROAD, "FUSE", "Volumes", "Control", "Agent"],
+    "Agent": [*ROAD, "FUSE", "Holder", "Volumes", "Control"],
+    "larder": [*ROAD, "FUSE", "Holder", "Volumes", "Control", "Agent"],
 }
-C_MODULES = ["CFuse", "CZstd", "CZlib", "CLz4", "CXXHash"]
+C_MODULES = ["CFuse", "CHandover", "CZstd", "CZlib", "CLz4", "CXXHash"]
 # A library and the modules that it belongs to.
 LIBRARIES = {
     "ArgumentParser": ["larder"],

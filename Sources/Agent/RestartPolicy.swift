@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// When an agent that died is started again. Times are milliseconds.
+struct RestartPolicy: Sendable {
+    enum Decision: Hashable, Sendable {
+        case start(afterMilliseconds: UInt64)
+        /// It cannot succeed: end with its status.
+        case end(status: Int32)
+    }
+
+    /// One that lived for less is not a success.
+    static let earlyDeath: UInt64 = 5_000
+    /// As many early deaths in a row are answered at once: what a `kill` or the kernel's OOM killer does to a good agent.
+    static let atOnceCount = 3
+    /// The longest pause: a holder keeps requests waiting for a minute.
+    static let pauseMax: UInt64 = 5_000
+    /// How `larder agent` ends where its configuration is wrong: starting it again would not help.
+    static let usageStatus: Int32 = 2
+
+    private var earlyDeaths = 0
+
+    mutating func ended(status: Int32, lived: UInt64) -> Decision {
+        if status == RestartPolicy.usageStatus { return .end(status: status) }
+        earlyDeaths = lived < RestartPolicy.earlyDeath ? earlyDeaths + 1 : 0
+        guard earlyDeaths > RestartPolicy.atOnceCount else { return .start(afterMilliseconds: 0) }
+        let doublings = min(earlyDeaths - RestartPolicy.atOnceCount - 1, 10)
+        return .start(afterMilliseconds: min(100 << UInt64(doublings), RestartPolicy.pauseMax))
+    }
+}
