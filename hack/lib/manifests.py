@@ -115,6 +115,10 @@ def reference(directory):
 def promises(where, resources):
     """What the API server would accept and the design forbids."""
     maps = {r["metadata"]["name"]: r["data"] for r in resources if r["kind"] == "ConfigMap"}
+    holders = [c["args"] for r in resources for c in containers(r) if c["args"][0] == "hold"]
+    if len(holders) != 1:
+        raise Problem(f"{where}: {len(holders)} holders, and the mounts need one")
+    socket = holders[0][holders[0].index("--socket") + 1]
     for resource in (r for r in resources if r["kind"] == "DaemonSet"):
         name, pod = f"{where}: DaemonSet {resource['metadata']['name']}", resource["spec"]["template"]["spec"]
         (container,) = pod["containers"]
@@ -124,15 +128,20 @@ def promises(where, resources):
             raise Problem(f"{name} is not privileged, and Bidirectional needs it")
         if mounts["/run/larder"].get("mountPropagation") != "Bidirectional":
             raise Problem(f"{name}: mounts below /run/larder would not reach the jobs")
-        for path in ("/run/larder", "/var/lib/larder", "/dev/fuse"):
+        holds = container["args"][0] == "hold"
+        for path in ("/run/larder", "/dev/fuse") if holds else ("/run/larder", "/var/lib/larder", "/dev/fuse"):
             if volumes[mounts[path]["name"]]["hostPath"]["path"] != path:
                 raise Problem(f"{name}: {path} is not the host's")
         if {"operator": "Exists"} not in pod["tolerations"]:
             raise Problem(f"{name} does not tolerate every taint")
+        if holds:
+            continue
         data = maps.get(volumes[mounts["/etc/larder"]["name"]]["configMap"]["name"], {})
         asked = os.path.basename(container["args"][-1])
         if asked not in data:
             raise Problem(f"{name} reads {asked}, which its ConfigMap lacks")
+        if yaml.safe_load(data[asked]).get("hold") != socket:
+            raise Problem(f"{name}: {asked} does not say 'hold: {socket}', where the holder listens")
         for volume in yaml.safe_load(data[asked])["volumes"]:
             if not volume["path"].startswith("/run/larder/"):
                 raise Problem(f"{name}: volume {volume['name']} lies outside of /run/larder")
