@@ -5,7 +5,7 @@
 # shellcheck disable=SC2154
 
 # On loopback every agent has its own port; in the lab its own address.
-declare -A agent_pid agent_site agent_address agent_telemetry
+declare -A agent_pid holder_pid agent_site agent_address agent_telemetry
 volume() { echo "$scratch/$1/run/ci"; }
 mount_of() { echo "$(volume "$1")/mnt"; }
 client() { "$larder" "$2" --socket "$(volume "$1")/agent.sock" "${@:3}"; }
@@ -46,6 +46,7 @@ print(*(s.getsockname()[1] for s in held))')
 
 # start_agent NODE [UPLINK]: the nodes of its site are its peers; the first node of each site is the site's gateway
 # and is linked with those of the other sites.
+# Where $hold is set, a holder with that socket keeps the mounts, and the agent has a supervisor; $resend is its field.
 start_agent() {
     local node=$1 site=${agent_site[$1]} other at=$scratch/$1 peers='' links='' uplink=${2:-}
     for other in "${!agent_site[@]}"; do
@@ -68,15 +69,35 @@ start_agent() {
         [[ -z $links ]] || echo "links: [$links]"
         [[ -z $uplink || -z $links ]] || echo "uplink: $uplink"
         echo "volumes: [{name: ci, path: $(volume "$node")}]"
+        [[ -z ${hold:-} ]] || echo "hold: $hold"
+        [[ -z ${hold:-} ]] || echo "resend: ${resend:-auto}"
         echo "control: $at/run/agent.sock"
         echo "telemetry: {listen: \"${agent_telemetry[$node]}\"}"
         echo "log: {level: info, format: text}"
     } >"$at/agent.yaml"
+    local -a supervise=()
+    if [[ -n ${hold:-} ]]; then
+        start_holder "$node" "$hold"
+        supervise=(--supervise --watchdog 3s)
+    fi
     # A session of its own: Ctrl-C reaches the script first, which then stops things in order.
-    (in_node "$node" setsid "$larder" agent --config "$at/agent.yaml") >>"$at/agent.log" 2>&1 </dev/null &
+    (in_node "$node" setsid "$larder" agent --config "$at/agent.yaml" "${supervise[@]}") >>"$at/agent.log" 2>&1 </dev/null &
     agent_pid[$node]=$!
     later stop_agent "$node"
     until_true 20 agent_serves "$node" || { tail -n 15 "$at/agent.log" >&2; die "the agent of $node does not serve"; }
+}
+
+start_holder() {
+    local node=$1 socket=$2
+    setsid "$larder" hold --socket "$socket" >>"$scratch/$node/hold.log" 2>&1 </dev/null &
+    holder_pid[$node]=$!
+    later stop_holder "$node"
+    until_true 10 test -S "$socket" || { cat "$scratch/$node/hold.log" >&2; die "the holder of $node does not listen"; }
+}
+
+stop_holder() {
+    stop "${holder_pid[$1]}" 5
+    detach_below "$scratch/$1"
 }
 
 agent_serves() {
