@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import ProcessSupport
+import Testing
+
+@Suite(.serialized, .timeLimit(.minutes(3)))
+struct HandOverTests {
+    /// The directory with `hack` and `.build`.
+    private static var root: String {
+        var url = URL(fileURLWithPath: RunningAgent.program)
+        while url.path != "/", !FileManager.default.fileExists(atPath: url.appendingPathComponent("hack/chaos").path) {
+            url.deleteLastPathComponent()
+        }
+        return url.path
+    }
+
+    @Test(
+        "P6, P4: readers, mappings, writers, renames and listings go on through every end of an agent and of its holder",
+        arguments: [
+            "agent-kill --times 6", "agent-kill --times 6 --no-resend", "agent-stop --times 1",
+            "agent-upgrade --times 2", "holder --times 2",
+        ]
+    )
+    func chaos(fault: String) async throws {
+        let run = try await Child.sh("'\(HandOverTests.root)/hack/chaos' \(fault) --seed 7 --json")
+        #expect(run.code == 0, "\(run.output)")
+        #expect(run.output.contains("\"errors\":0,\"wrong_bytes\":0"), "\(run.output)")
+    }
+
+    @Test("P6: larder get goes on with the next agent, where it was and with the same version")
+    func getGoesOn() async throws {
+        let node = try RunningAgent()
+        let hold = node.root + "/run/hold.sock"
+        let text = try String(contentsOfFile: node.configuration, encoding: .utf8) + "hold: \(hold)\n"
+        try text.write(toFile: node.configuration, atomically: true, encoding: .utf8)
+        let holder = try await Child.start(RunningAgent.program, ["hold", "--socket", hold])
+        let agent = try await Child.start(
+            RunningAgent.program, ["agent", "--config", node.configuration, "--supervise"])
+        defer {
+            agent.killGroup()
+            holder.killGroup()
+            node.remove()
+        }
+        while try await node.larder("status").code != 0 {
+            try #require(agent.isRunning && holder.isRunning)
+            try await Task.sleep(for: .milliseconds(20))
+        }
+        let script = """
+            agent=$(awk '{ print $NF }' /proc/\(agent.pid)/task/\(agent.pid)/children)
+            head -c 40000000 /dev/urandom > x; sha256sum < x
+            '\(RunningAgent.program)' get ci/x --socket ../agent.sock 2>/dev/null \
+                | { head -c 1000000; kill -9 $agent; cat; } | sha256sum
+            """
+        let lines = try await node.sh(script).output.split(separator: "\n")
+        #expect(lines.count == 2 && lines[0] == lines[1], "\(lines)")
+        #expect(try await agent.terminate().code == 0)
+        #expect(try await holder.terminate().code == 0)
+        let write = try await node.sh("echo > x")
+        #expect(write.output.contains("Read-only file system"), "P12: \(write.output)")
+    }
+}
