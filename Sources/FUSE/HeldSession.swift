@@ -119,8 +119,8 @@ final class HeldSession: Sendable {
     }
 
     /// Keeps the worker's request for its answer. Returns where.
-    func park(_ worker: UnsafeMutablePointer<cfuse_worker>, _ token: PendingReplies.Token) -> Int {
-        let (head, isMoved) = requests.park(worker.pointee.slot, at: token.index)
+    func park(_ worker: UnsafeMutablePointer<cfuse_worker>) -> Int {
+        let (head, isMoved) = requests.park(worker.pointee.slot)
         worker.pointee.deferred = isMoved ? 1 : 2
         return head
     }

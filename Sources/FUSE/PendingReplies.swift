@@ -12,7 +12,7 @@ final class PendingReplies: Sendable {
 
     /// Which request: the place it has and how often that place was given.
     struct Token: Sendable {
-        let index: Int
+        fileprivate let index: Int
         fileprivate let generation: Int
 
         /// As the data of an interrupt function, never nil.

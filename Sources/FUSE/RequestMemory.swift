@@ -14,8 +14,8 @@ import Glibc
 /// A slot is occupied where its state is 1 and its first word, which the kernel writes last of all by returning, is not
 /// 0. A request is copied to a parked place before its slot is emptied, so one may be found twice; never not at all.
 final class RequestMemory: @unchecked Sendable {
-    // Safety: a slot belongs to the worker that took it, a parked place to the pending reply of its number; `free` and
-    // `notes` are touched under their monitor's lock.
+    // Safety: a slot belongs to the worker that took it, a parked place to the pending reply that took it; `free`,
+    // `places` and `notes` are touched under their monitor's lock.
     static let mark: UInt64 = 0x3152_4544_5241_4c  // LARDER1
     static let layout: UInt64 = 1
     static let slotCount = 64
@@ -63,6 +63,7 @@ final class RequestMemory: @unchecked Sendable {
 
     let memory: SharedMemory
     private let free = Monitor([Int]())
+    private let places = Monitor([Int]())
     private let notes = Monitor([UInt64: (place: Int, replay: Replay)]())
 
     init(_ memory: SharedMemory) { self.memory = memory }
@@ -110,10 +111,14 @@ final class RequestMemory: @unchecked Sendable {
         memory.bytes(RequestMemory.slotsOffset + slot * RequestMemory.slotByteCount, RequestMemory.slotByteCount)
     }
 
-    /// Every slot is free but those that are occupied.
+    /// Every slot and place is free but those that are occupied.
     func findFree() {
         let occupied = Set((0..<RequestMemory.slotCount).filter(isOccupied))
         free.change { $0 = (0..<RequestMemory.slotCount).reversed().filter { !occupied.contains($0) } }
+        let unoccupied = (0..<RequestMemory.parkedCount).reversed().filter {
+            memory.load(RequestMemory.head(ofParked: $0) + Head.state) == 0
+        }
+        places.change { $0 = unoccupied }
     }
 
     /// A slot of the caller's own; waits for one.
@@ -147,11 +152,13 @@ final class RequestMemory: @unchecked Sendable {
     // MARK: requests that are answered later
 
     /// Keeps a request for its answer. Returns the head under which it is kept, and whether the slot is free again.
-    func park(_ slot: Int, at place: Int) -> (head: Int, isMoved: Bool) {
+    func park(_ slot: Int) -> (head: Int, isMoved: Bool) {
         let from = RequestMemory.head(ofSlot: slot)
         let flags = memory.load(from + Head.flags) | Flag.begun
         let length = length(ofSlot: slot)
-        guard length <= RequestMemory.parkedByteCount - RequestMemory.headByteCount else {
+        guard length <= RequestMemory.parkedByteCount - RequestMemory.headByteCount,
+            let place = places.withLock({ $0.popLast() })
+        else {
             memory.store(flags, from + Head.flags)
             return (from, false)
         }
@@ -177,6 +184,8 @@ final class RequestMemory: @unchecked Sendable {
             giveBack((head - RequestMemory.headsOffset) / RequestMemory.headByteCount)
         } else {
             memory.store(0, head + Head.state)
+            let place = (head - RequestMemory.parkedOffset) / RequestMemory.parkedByteCount
+            places.withLock { $0.append(place) }
         }
     }
 

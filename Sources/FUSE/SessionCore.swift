@@ -114,7 +114,7 @@ final class SessionCore: @unchecked Sendable {
             }
         }
         fuse_req_interrupt_func(request.pointer, interrupted, token.pointer)
-        let head = held.flatMap { held in worker.map { held.park($0, token) } }
+        let head = held.flatMap { held in worker.map { held.park($0) } }
         if !pending.fill(token, with: request, head: head) {
             // Left to a successor, or over: then nobody waits any more.
             if held == nil { _ = request.error(.notConnected) }
