@@ -148,6 +148,12 @@ extension SessionCore {
         held.requests.note(value, worker.pointee.slot)
     }
 
+    /// The request that this thread is at has its outcome.
+    func finished(_ outcome: Errno) {
+        guard let held, let worker else { return }
+        held.requests.finished(RequestMemory.head(ofSlot: worker.pointee.slot), outcome)
+    }
+
     /// Attaches to a mount that a holder keeps, and agrees with libfuse on what a predecessor agreed on with the kernel.
     func attach(_ held: HeldSession) throws(FUSEError) {
         try held.requests.open()

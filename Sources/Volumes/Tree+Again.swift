@@ -13,7 +13,10 @@ extension Tree {
         guard let replay = request.replay else { return nil }
         if let outcome = replay.outcome, outcome.rawValue != 0 { throw outcome }
         guard replay.outcome != nil || replay.isBegun else { return nil }
-        return try published(key)
+        let node = try published(key)
+        // It was made and answered, and is gone again since.
+        if node == nil, replay.outcome != nil { throw Errno.notFound }
+        return node
     }
 
     /// An earlier coming of the request had begun, and nothing is at the key any more.

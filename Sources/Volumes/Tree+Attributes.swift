@@ -40,6 +40,9 @@ extension Tree {
         guard let node = nodes.node(inode) else { return reply.error(.stale) }
         if case .special = node { return reply.attributes(attributes(of: node, inode: inode), timeout: 0) }
         guard !isReadOnly else { return reply.error(.readOnly) }
+        if request.replay?.outcome?.rawValue == 0 {
+            return reply.attributes(attributes(of: node, inode: inode), timeout: timeout(of: node))
+        }
         if let file = writtenFile(handle, node) {
             return setAttributes(of: file, node, inode, changes, reply)
         }

@@ -91,6 +91,8 @@ extension Tree {
             switch handles[handle] {
             case .writer(let file, let appends):
                 file.use(handle)
+                // It was done and perhaps answered, and others may have written there since.
+                if request.replay?.outcome?.rawValue == 0 { return reply.written(bytes.count) }
                 // Where the end was is noted: what comes again is not appended again.
                 let at = appends ? request.replay?.value ?? file.writer.size : offset
                 if appends { reply.note(at) }
