@@ -44,7 +44,7 @@ extension Tree {
             if let file, file.isReleasing { await untilOver(file) }
             _ = try await cache.waitForEntry(key)
             // The entry is there a moment before the inode of the file is the entry's.
-            while let file = staged[key], file.isReleasing { await untilOver(file) }
+            if let file = staged[key], file.isReleasing { await untilOver(file) }
             if let file = staged[key], file.isVisible { return answer(found(.staged(file)), reply) }
             let count = publicationCount
             guard let node = try published(key) else { return reply.error(.notFound) }

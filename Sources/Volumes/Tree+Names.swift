@@ -70,10 +70,11 @@ extension Tree {
         if let outcome = request.replay?.outcome { return reply.error(outcome) }
         reply.later { [self] reply in
             do {
-                let file = await settledFile(key)
+                let file = await heldFile(key)
                 if let file {
                     file.unlink()
                     staged.remove(file, at: key)
+                    await letGo(file)
                 }
                 if try cache.lookup(key) != nil {
                     try await changing([key]) { try await cache.remove(key) }
@@ -93,6 +94,21 @@ extension Tree {
         guard file.isReleasing else { return file }
         await untilOver(file)
         return nil
+    }
+
+    /// The file that is being written at a key, with a handle of ours on it: its writers may close it meanwhile, and its
+    /// publication, under the name that it has by then, waits for ``letGo(_:)``.
+    private func heldFile(_ key: Key) async -> StagedFile? {
+        guard let file = staged[key] else { return nil }
+        if file.retain() { return file }
+        await untilOver(file)
+        return nil
+    }
+
+    private func letGo(_ file: StagedFile) async {
+        guard file.release() else { return }
+        cache.hurry()
+        await publish(file)
     }
 
     /// Waits for a publication that is under way, which nobody waited for until now.
@@ -154,7 +170,17 @@ extension Tree {
     }
 
     private func rename(_ from: Key, to: Key, exclusive: Bool) async throws {
-        let file = await settledFile(from)
+        let file = await heldFile(from)
+        do {
+            try await rename(file, from, to, exclusive)
+        } catch {
+            if let file { await letGo(file) }
+            throw error
+        }
+        if let file { await letGo(file) }
+    }
+
+    private func rename(_ file: StagedFile?, _ from: Key, _ to: Key, _ exclusive: Bool) async throws {
         let target = await settledFile(to)
         if exclusive, target?.isVisible == true { throw Errno.exists }
         if let file, file.isVisible {
