@@ -132,6 +132,14 @@ let package = Package(
             swiftSettings: settings
         ),
 
+        // What a directory of a million entries and a store of five million chunks cost: `hack/bench directory`.
+        .executableTarget(
+            name: "larder-directory",
+            dependencies: ["Content", "Chunking", "Storage", "Peers", logging],
+            path: "Tests/DirectoryBench",
+            swiftSettings: settings
+        ),
+
         .target(name: "FUSESupport", dependencies: ["FUSE"], path: "Tests/FUSESupport", swiftSettings: settings),
         .systemLibrary(name: "CSpawn", path: "Tests/CSpawn"),
         .target(

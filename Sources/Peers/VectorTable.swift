@@ -64,7 +64,8 @@ public struct VectorTable: Sendable {
         now: Duration
     ) -> Bool {
         guard var other = others[agent] else {
-            var other = Other(told: mine, says: vector, said: vector, isLink: isLink)
+            let told = mine.merging(vector) { max($0, $1) }
+            var other = Other(told: told, says: vector, said: vector, isLink: isLink)
             other.isLacked = lacks(vector)
             other.isAhead = other.isLacked
             others[agent] = other
