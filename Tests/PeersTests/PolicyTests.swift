@@ -234,3 +234,28 @@ struct VectorTableTests {
         #expect(!table.isBehind)
     }
 }
+
+@Suite("Unheld: keys that nobody holds go")
+struct UnheldTests {
+    private let own = AgentID(high: 0, low: 1)
+    private let other = AgentID(high: 0, low: 2)
+
+    @Test("P1: who once held an object removes its keys when nobody holds it; what was published meanwhile stays")
+    func removals() throws {
+        let manifest = [UInt8](repeating: 7, count: 32).withUnsafeBytes { Digest($0) }
+        let entry = Entry(
+            key: try Key("ci/x"),
+            version: Version(time: HybridTime(milliseconds: 5), agent: other),
+            body: .object(manifest: manifest, size: 1),
+            metadata: Metadata(modified: 0)
+        )
+        let ended = Publication(agent: other, number: 1, change: .holding(manifest: manifest, held: false))
+        #expect(Unheld.candidates(in: [ended]) == [manifest])
+        #expect(Unheld.removals(of: [entry], by: own, holders: [other], hasGivenUp: true).isEmpty)
+        #expect(Unheld.removals(of: [entry], by: own, holders: [], hasGivenUp: false).isEmpty)
+        let removal = Entry(removing: entry, by: own)
+        #expect(Unheld.removals(of: [entry], by: own, holders: [], hasGivenUp: true) == [.entry(removal)])
+        #expect(removal.version > entry.version)
+        #expect(removal.version < Version(time: HybridTime(milliseconds: 6), agent: other))
+    }
+}

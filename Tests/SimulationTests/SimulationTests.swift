@@ -6,7 +6,7 @@ import Testing
 
 /// Agents under a seeded clock and network: their policies are the real ones, their shells, disks and wires are not.
 ///
-/// Every run is made of its seed alone. `LARDER_SIMULATION_SEEDS=5000` runs more of them, `LARDER_SIMULATION_SEED=17`
+/// Every run is made of its seed alone. `LARDER_SIMULATION_SEEDS=5000` runs more than a hundred, `LARDER_SIMULATION_SEED=17`
 /// replays one and prints what went wrong in it and when.
 @Suite("Simulation: directory, membership and replication under faults", .timeLimit(.minutes(30)))
 struct SimulationTests {
@@ -68,7 +68,7 @@ struct SimulationTests {
             SimulationTests.summarize("seed \(seed)", [report])
             return SimulationTests.expect([report])
         }
-        let count = SimulationTests.number("LARDER_SIMULATION_SEEDS") ?? 300
+        let count = SimulationTests.number("LARDER_SIMULATION_SEEDS") ?? 100
         let reports = await SimulationTests.reports(0..<count) { .ordinary($0) }
         SimulationTests.summarize("fifty agents", reports)
         SimulationTests.expect(reports)
