@@ -283,6 +283,8 @@ extension ObjectCache {
         while !Task.isCancelled {
             if let count = try? store.catalog.entryCount() { entryCount.withLockedValue { $0 = count } }
             try? await Task.sleep(for: Limits.syncPeriod)
+            // The store syncs itself when it is closed.
+            if Task.isCancelled { return }
             do {
                 try await blocking { try self.store.chunks.sync() }
             } catch {

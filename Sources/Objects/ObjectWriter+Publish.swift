@@ -144,7 +144,9 @@ extension ObjectWriter {
                 return (state.pass, state.size)
             }
             let pass = try await advance(begun, to: size, isEnd: true)
-            let isOver = state.withLockedValue { !$0.dirty && $0.size == size }
+            let (isOver, failure) = state.withLockedValue { (!$0.dirty && $0.size == size, $0.failure) }
+            // An older writer took its space meanwhile: what was cut then may lack its end.
+            if let failure { throw failure }
             guard isOver else {
                 state.withLockedValue { $0.dirty = true }
                 continue

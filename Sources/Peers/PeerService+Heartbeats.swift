@@ -7,8 +7,9 @@ import Metrics
 // The loops: time, names, and what the replicator decides.
 
 extension PeerService {
-    /// How often the replicator looks whether a call is due; a tenth of the heartbeat spreads the calls.
-    private var tick: Duration { limits.heartbeat / 10 }
+    /// How often the replicator looks whether a call is due; a quarter of the heartbeat spreads the calls, and an idle
+    /// agent wakes up seldom.
+    private var tick: Duration { limits.heartbeat / 4 }
 
     func keepCalling() async {
         // Calls carry our port, so they begin when it is known.
