@@ -70,6 +70,8 @@ import Testing
         file = try StagingFileTests.make(store)
         #expect(file?.size == 0)
         #expect(try FileManager.default.contentsOfDirectory(atPath: staging) == kept)
+        // The last reference goes before the store does: only then is the file the store's again.
+        file?.close()
         file = nil
         try store.close()
         #expect(try FileManager.default.contentsOfDirectory(atPath: staging).isEmpty)
