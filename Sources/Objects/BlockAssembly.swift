@@ -6,16 +6,7 @@ public import Peers
 /// Blocks on their way from skeletons to block lists: which of their chunks are known by digest, and which must be
 /// asked for. A value; what it is told was found by those who read stores and links.
 public struct BlockAssembly: Sendable {
-    /// What is known of a new chunk before its bytes are here.
-    public struct Name: Hashable, Sendable {
-        public let prefix: DigestPrefix
-        public let length: UInt32
-
-        public init(prefix: DigestPrefix, length: UInt32) {
-            self.prefix = prefix
-            self.length = length
-        }
-    }
+    public typealias Name = ChunkName
 
     /// A chunk of a block.
     private struct Slot: Hashable, Sendable {

@@ -51,6 +51,7 @@ final class BlockRun {
                 try heldHere[name] ?? store.digest(of: name.prefix, length: Int(name.length))
             }
         }
+        await bringFromSite(&assembly, owner, priority())
         var wrong = try finish(&assembly)
         for _ in 0..<BlockRun.roundsMax {
             let lacking = assembly.lacking
@@ -78,6 +79,29 @@ final class BlockRun {
             wrong += try finish(&assembly)
         }
         return wrong
+    }
+
+    /// Brings what another agent of this site holds, under whatever key (P7). A failure only means that it crosses.
+    private func bringFromSite(_ assembly: inout BlockAssembly, _ owner: UInt64, _ priority: Priority) async {
+        for (source, digests) in await parts.peers.held(assembly.lacking) {
+            // Two peers may hold the same.
+            let missing = Set(digests.values.filter { !store.contains($0) })
+            for digest in missing { parts.pins.add(digest, owner) }
+            let request = ChunkRequest(
+                manifest: map.digest,
+                chunks: missing.sorted(),
+                level: .store,
+                priority: priority
+            )
+            if !missing.isEmpty {
+                _ = try? await parts.peers.fetch(request, from: source) { try parts.keep($0, source) }
+            }
+        }
+        for name in assembly.lacking {
+            if let digest = try? store.digest(of: name.prefix, length: Int(name.length)) {
+                assembly.found(name, digest)
+            }
+        }
     }
 
     /// Asks for chunks and puts them into the store as they come.

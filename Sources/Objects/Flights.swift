@@ -246,7 +246,8 @@ final class Flights: Sendable {
         return request.chunks.filter { !store.chunks.contains($0) }
     }
 
-    private func take(_ chunk: ReceivedChunk, from source: Source) throws {
+    /// Puts a verified chunk into the store and wakes who waits for it.
+    func take(_ chunk: ReceivedChunk, from source: Source) throws {
         if let (codec, payload) = chunk.stored {
             _ = try payload.withUnsafeBytes {
                 try store.chunks.insert(

@@ -35,6 +35,8 @@ final class LinkFetch: Sendable {
         /// A chunk, a block list or a manifest is in the store.
         let arrived: @Sendable (Digest) -> Void
         let holders: Holders
+        /// Puts a chunk of a peer into the store.
+        let keep: @Sendable (ReceivedChunk, Source) throws -> Void
     }
 
     /// Failures after which an object is asked for by digest for a while: one may be the line's, two are a habit.

@@ -92,7 +92,8 @@ public final class ObjectCache: Service {
                     holders: { [weak flights] digests, manifest, priority in
                         let want = Flights.Want(manifest: manifest, level: .site, priority: priority)
                         return try await flights?.ensure(digests, want) ?? false
-                    }
+                    },
+                    keep: { [weak flights] in try flights?.take($0, from: $1) }
                 )
             )
         )

@@ -14,6 +14,7 @@ enum Wire {
     static let publications = "/v1/publications"
     static let chunks = "/v1/chunks"
     static let deltas = "/v1/deltas"
+    static let held = "/v1/held"
     static let promote = "/v1/promote"
     static let hints = "/v1/hints"
     static let leases = "/v1/leases"

@@ -143,6 +143,8 @@ extension PeerService {
         case Wire.hints: try await answerHint(body, caller)
         case Wire.leases: try await answerLease(body, caller)
         case Wire.settling: try answerSettling(body, caller)
+        // What a store holds is nobody's business outside its site, nor of who may not read all of it.
+        case Wire.held where !caller.isLink && caller.rights.mayReadEverything: try await answerHeld(body)
         default: nil
         }
     }

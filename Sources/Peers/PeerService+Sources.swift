@@ -122,6 +122,12 @@ extension PeerService {
             .filter { $0.agent != agent }
     }
 
+    /// The live peers of this site, to be asked for what is in their stores.
+    func sitePeers() -> [Source] {
+        replicator.members.filter { $0.state == .alive && $0.identity.site == configuration.site }
+            .map { source($0, .holder, .store) }
+    }
+
     private func rank(_ peer: Membership.Peer, _ manifest: Digest) -> UInt64 {
         var mixed = manifest.suffix ^ peer.identity.agent.low
         mixed = (mixed ^ (mixed >> 33)) &* 0xff51_afd7_ed55_8ccd

@@ -86,6 +86,27 @@ struct LinkTests {
         }
     }
 
+    @Test("P7: a chunk that another agent of the site holds under a key of no relation does not cross")
+    func unrelatedAtPeer() async throws {
+        try await linked { source, gateway, proxy in
+            let address = try await gateway.address()
+            let held = noise(4 << 20, seed: 39)
+            try await AgentFixture.run(site: "cloud", name: "c", peers: [address]) { node in
+                try await meet(node)
+                try await node.put(try Key("ci/here/held"), held)
+                while !gateway.peers.members().contains(where: { $0.name == "c" && $0.state == .alive }) {
+                    try await Task.sleep(for: .milliseconds(20))
+                }
+                let key = try Key("ci/there/new")
+                let new = held + noise(1 << 20, seed: 40)
+                try await source.put(key, new)
+                let (bytes, passed) = try await read(key, at: gateway, through: proxy)
+                #expect(bytes == new)
+                #expect(passed < 2 << 20, "\(passed) bytes")
+            }
+        }
+    }
+
     @Test("P7: a chunk that another agent of the site holds in what the object was made from does not cross")
     func heldByPeer() async throws {
         try await linked { source, gateway, proxy in

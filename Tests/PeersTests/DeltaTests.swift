@@ -236,7 +236,7 @@ struct DeltaTests {
                     }
                 },
             ]
-            #expect(errors.allSatisfy { $0?.code == lie.code })
+            #expect(errors.map { $0?.code } == [lie.code, lie.code, lie.code], "\(errors.map { $0?.message })")
         }
     }
 }

@@ -31,8 +31,9 @@ final class Liar: Sendable {
             while true {
                 let caller = accept(descriptor, nil, nil)
                 guard caller >= 0 else { return }
+                // All of the request: who is answered before it has asked may take that for a broken connection.
+                Liar.readRequest(caller)
                 var request = [UInt8](repeating: 0, count: 65_536)
-                _ = recv(caller, &request, request.count, 0)
                 _ = answer.withUnsafeBytes { send(caller, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
                 Glibc.shutdown(caller, Int32(SHUT_WR))
                 while recv(caller, &request, request.count, 0) > 0 {}
@@ -46,9 +47,24 @@ final class Liar: Sendable {
         Glibc.close(descriptor)
     }
 
+    private static func readRequest(_ caller: Int32) {
+        var bytes: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 65_536)
+        while true {
+            let count = recv(caller, &buffer, buffer.count, 0)
+            guard count > 0 else { return }
+            bytes += buffer[..<count]
+            guard let end = bytes.firstRange(of: Array("\r\n\r\n".utf8)) else { continue }
+            let head = String(decoding: bytes[..<end.lowerBound], as: UTF8.self).lowercased()
+            let length = head.split(separator: "\r\n").first { $0.hasPrefix("content-length:") }
+            let body = length.flatMap { Int($0.dropFirst("content-length:".count).trimmingPrefix(" ")) } ?? 0
+            if bytes.count >= end.upperBound + body { return }
+        }
+    }
+
     /// An answer with a body, as HTTP.
     static func http(_ body: [UInt8]) -> [UInt8] {
-        Array("HTTP/1.1 200 OK\r\ncontent-length: \(body.count)\r\n\r\n".utf8) + body
+        Array("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: \(body.count)\r\n\r\n".utf8) + body
     }
 }
 
