@@ -187,11 +187,7 @@ public final class Supervisor {
         startAt = now() + RestartPolicy.pauseMax
     }
 
-    private func now() -> UInt64 {
-        var time = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &time)
-        return UInt64(time.tv_sec) * 1000 + UInt64(time.tv_nsec) / 1_000_000
-    }
+    private func now() -> UInt64 { DispatchTime.now().uptimeNanoseconds / 1_000_000 }
 }
 
 /// What signals asked for.

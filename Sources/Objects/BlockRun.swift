@@ -86,7 +86,7 @@ final class BlockRun {
         for (source, digests) in await parts.peers.held(assembly.lacking) {
             // Two peers may hold the same.
             let missing = Set(digests.values.filter { !store.contains($0) })
-            for digest in missing { parts.pins.add(digest, owner) }
+            for digest in missing { parts.pins.add([digest], owner) }
             let request = ChunkRequest(
                 manifest: map.digest,
                 chunks: missing.sorted(),
@@ -176,7 +176,7 @@ final class BlockRun {
                 throw PeersError(.lying, "bytes that were sent as a chunk of a block are another: \(digest)")
             }
             // Nothing refers to it before its block is complete.
-            pins.add(digest, owner)
+            pins.add([digest], owner)
             _ = try store.insert(digest, kind: .data, raw: bytes)
             return digest
         }
