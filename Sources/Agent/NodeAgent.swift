@@ -43,6 +43,7 @@ public struct NodeAgent: Sendable {
     ///
     /// - Throws: ``AgentError`` where a part cannot start or go on.
     public func run() async throws(AgentError) {
+        Allocator.bound()
         raiseDescriptorLimit()
         let holds = try takeVolumes()
         let store = try openStore(keeping: holds?.stagingNames ?? [])

@@ -43,6 +43,9 @@ public struct Outline: Sendable {
         }
     }
 
+    /// The most members of a path that are looked at: one that is everywhere says nothing.
+    private static let samePathMax = 16
+
     /// The members of a path, in the order of the object: several where layers replace a file.
     public func members(of pathHash: UInt64) -> [Member] {
         var low = 0
@@ -51,7 +54,7 @@ public struct Outline: Sendable {
             let middle = (low + high) / 2
             if members[Int(byPath[middle])].pathHash < pathHash { low = middle + 1 } else { high = middle }
         }
-        return byPath[low...].lazy.map { members[Int($0)] }.prefix { $0.pathHash == pathHash }.map { $0 }
+        return byPath[low...].prefix(Outline.samePathMax).map { members[Int($0)] }.filter { $0.pathHash == pathHash }
     }
 
     /// The members that have bytes in a range of the object.

@@ -76,7 +76,7 @@ struct BaseRunReader {
     /// Reads `count` references, run by run; `new` reads one that is in no base.
     mutating func read(
         _ count: Int,
-        known: (ChunkReference) -> Void,
+        known: (ChunkReference) throws(ContentError) -> Void,
         new: (inout ByteReader, ChunkReference?) throws(ContentError) -> Void
     ) throws(ContentError) {
         var left = count
@@ -105,7 +105,7 @@ struct BaseRunReader {
             else {
                 throw ContentError(.malformed, "a run of \(run) at \(place.position) is in no base")
             }
-            for at in place.position..<place.position + run { known(bases[place.base].chunks[at]) }
+            for at in place.position..<place.position + run { try known(bases[place.base].chunks[at]) }
             cursor.passed(place, count: run)
         }
     }

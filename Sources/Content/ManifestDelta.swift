@@ -27,10 +27,16 @@ public enum ManifestDelta {
             throw ContentError(.unsupported, "unknown format of a manifest's delta")
         }
         let algorithm = try reader.input.fixed(UInt16.self)
-        let count = try reader.input.count(max: Manifest.blockCountMax)
+        let count = try reader.input.count(max: min(Manifest.blockCountMax, Manifest.encodedByteCountMax / 33))
         var blocks: [BlockReference] = []
-        try reader.read(count) {
-            blocks.append(BlockReference(digest: $0.digest, length: UInt64($0.length)))
+        var sum: UInt64 = 0
+        try reader.read(count) { block throws(ContentError) in
+            // As it grows: a few bytes may stand for all the blocks of a base, again and again.
+            sum += UInt64(block.length)
+            guard sum <= Manifest.sizeMax else {
+                throw ContentError(.malformed, "the blocks are more than an object may have")
+            }
+            blocks.append(BlockReference(digest: block.digest, length: UInt64(block.length)))
         } new: { input, _ throws(ContentError) in
             let length = try input.count(max: UInt64(BlockList.chunkCountMax) * UInt64(Manifest.chunkLengthMax))
             guard length > 0 else { throw ContentError(.malformed, "a block of no bytes") }

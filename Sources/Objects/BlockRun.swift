@@ -72,6 +72,7 @@ final class BlockRun {
             if assembly.lacking.contains(where: mine.contains) { break }
             for (name, claim) in others {
                 await claim.wait()
+                try Task.checkCancellation()
                 if let digest = try store.digest(of: name.prefix, length: Int(name.length)) {
                     assembly.found(name, digest)
                 }

@@ -247,6 +247,26 @@ final class Flights: Sendable {
     }
 
     /// Puts a verified chunk into the store and wakes who waits for it.
+    /// Brings chunks of another object from its holders in this site. Not through a flight: the one that asks may carry
+    /// some of them itself, and would wait for its own end.
+    ///
+    /// - Returns: whether all are in the store now.
+    func bringFromSite(_ digests: [Digest], of manifest: Digest, _ priority: Priority) async throws -> Bool {
+        for source in peers.sources(for: manifest, level: .site) {
+            let rest = Set(digests.filter { !store.chunks.contains($0) })
+            if rest.isEmpty { break }
+            let request = ChunkRequest(manifest: manifest, chunks: Array(rest), level: .store, priority: priority)
+            do {
+                _ = try await peers.fetch(request, from: source) { try self.take($0, from: source) }
+            } catch let error as CancellationError {
+                throw error
+            } catch {
+                logger.debug("no base", metadata: ["source": "\(source.name)", "error": "\(error)"])
+            }
+        }
+        return digests.allSatisfy { store.chunks.contains($0) }
+    }
+
     func take(_ chunk: ReceivedChunk, from source: Source) throws {
         if let (codec, payload) = chunk.stored {
             _ = try payload.withUnsafeBytes {

@@ -29,6 +29,9 @@ actor LinkedObject {
         var sizes: [UInt64] = []
     }
 
+    /// Skeletons kept: four requests' worth, about 3 MB. Runs under way have their own; others ask again.
+    private static let skeletonsKept = 4 * DeltaRequest.skeletonsMax
+
     nonisolated let map: BlockMap
     private nonisolated let parts: LinkFetch.Parts
     private nonisolated let numbers: [Digest: [Int]]
@@ -129,6 +132,7 @@ actor LinkedObject {
         )
         let received = try await parts.peers.fetchSkeletons(request, bases: bases.sequences, from: source)
         guard let received else { return false }
+        if skeletons.count + asked.count > LinkedObject.skeletonsKept { skeletons = [:] }
         if !hasAsked { noteHeld(bases, received.isUsed) }
         hasAsked = true
         for (at, number) in asked.enumerated() {

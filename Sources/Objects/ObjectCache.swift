@@ -90,8 +90,7 @@ public final class ObjectCache: Service {
                     logger: logger,
                     arrived: { [weak flights] in flights?.wake($0) },
                     holders: { [weak flights] digests, manifest, priority in
-                        let want = Flights.Want(manifest: manifest, level: .site, priority: priority)
-                        return try await flights?.ensure(digests, want) ?? false
+                        try await flights?.bringFromSite(digests, of: manifest, priority) ?? false
                     },
                     keep: { [weak flights] in try flights?.take($0, from: $1) }
                 )

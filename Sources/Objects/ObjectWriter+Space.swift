@@ -23,10 +23,11 @@ extension ObjectWriter {
     }
 
     func reserve(_ end: UInt64) async throws {
-        let (step, failure) = state.withLockedValue { ($0.step(to: end), $0.failure) }
+        let (step, least, failure) = state.withLockedValue { state in
+            (state.step(to: end), end - min(end, state.reserved), state.failure)
+        }
         if let failure { throw failure }
         guard step > 0 else { return }
-        let least = end - state.withLockedValue { $0.reserved }
         do {
             try await cache.space.reserve(step, for: claim)
             state.withLockedValue { $0.reserved += step }

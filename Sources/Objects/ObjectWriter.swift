@@ -257,12 +257,12 @@ public final class ObjectWriter: Sendable {
 
     /// The last byte may have been written: look-ups of the key wait for its publication (DESIGN §5).
     public func settle() {
-        let key = state.withLockedValue { state -> Key? in
-            guard state.isModified, !state.settling, !state.closed else { return nil }
+        state.withLockedValue { state in
+            guard state.isModified, !state.settling, !state.closed else { return }
             state.settling = true
-            return state.key
+            // Under the lock: a write that takes the mark back must find the notice. Nothing below takes this lock.
+            cache.settling.begin(state.key)
         }
-        if let key { cache.settling.begin(key) }
     }
 
     /// Changes the name under which the object will be published.

@@ -113,8 +113,19 @@ struct DeltaServing: Sendable {
         return lists
     }
 
+    /// Bases are of use only to who knows all of the object: its lists, where another agent of the site made it.
+    private func makeListsAvailable(of manifest: Manifest) async throws {
+        let most = ObjectShapes.chunkCountMax / ManifestBuilder.chunkCountMin
+        guard !request.bases.isEmpty, manifest.blocks.count <= most else { return }
+        let lists = manifest.blocks.map(\.digest)
+        for start in stride(from: 0, to: lists.count, by: service.limits.digestsMax) {
+            try await makeAvailable(Array(lists[start..<min(lists.count, start + service.limits.digestsMax)]))
+        }
+    }
+
     private func sendChunks(_ selections: [BlockSelection], of manifest: Manifest) async throws {
         guard selections.allSatisfy({ $0.block < manifest.blocks.count }) else { return }
+        try await makeListsAvailable(of: manifest)
         try await makeAvailable(selections.map { manifest.blocks[$0.block].digest })
         guard let lists = try await offLoop({ try lists(selections.map(\.block), of: manifest) }) else { return }
         let isSound = zip(selections, lists).allSatisfy { ($0.chunks.last ?? 0) < $1.chunks.count }

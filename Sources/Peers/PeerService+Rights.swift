@@ -123,10 +123,13 @@ extension PeerService {
     }
 
     private func check(_ sender: AgentID, _ authority: Authority?, isGateway: Bool) -> PublicationCheck {
-        PublicationCheck(
+        let rights = authority?.rights ?? Rights([:])
+        // Anybody may call itself a gateway: in our own site only who may remove the keys anyway is believed.
+        let isBelieved = authority?.site != configuration.site || rights.publishesAll(of: ownRights)
+        return PublicationCheck(
             sender: sender,
-            rights: authority?.rights ?? Rights([:]),
-            isGateway: isGateway,
+            rights: rights,
+            isGateway: isGateway && isBelieved,
             own: ownRights
         )
     }

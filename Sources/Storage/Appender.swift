@@ -107,8 +107,8 @@ struct Appender: Sendable {
     var unsynced: [UInt32: UInt64] {
         var out: [UInt32: UInt64] = [:]
         for (number, extent) in extents {
-            let end = complete(number, extent)
-            if end > extent.synced { out[number] = end }
+            // Also where a write under way holds the end back: records behind it are finished and vouched for.
+            if extent.end > extent.synced { out[number] = max(complete(number, extent), extent.synced) }
         }
         return out
     }

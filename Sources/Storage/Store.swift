@@ -39,14 +39,16 @@ public final class Store: Sendable {
         let staging = try Folder(making: root.path("staging"), faults: configuration.faults)
         for name in try staging.names() where !configuration.keptStaging.contains(name) { try staging.remove(name) }
         let catalog = try Catalog.open(path: configuration.directory, logger: logger)
-        // Said before anything is written: a second crash must not find a store that claims to be closed.
-        try state.setOpen()
+        // Said before anything is written: a second crash must not find a store that claims to be closed, nor one that
+        // a power loss left and nobody looked through.
+        if lastEnd == .killed { try state.setOpen() } else { try state.setRecovering() }
         let occupancy = Occupancy()
         let chunks = try ChunkStore.open(
             configuration, catalog: catalog, occupancy: occupancy, lastEnd: lastEnd, secret: secret, logger: logger
         )
         if secret == nil { try state.setSecret(chunks.secret) }
         if lastEnd == .unknown { try giveUpLostObjects(chunks, catalog, logger: logger) }
+        try state.setOpen()
         return Store(
             chunks: chunks, catalog: catalog, space: try SpaceLedger(configuration, occupancy: occupancy),
             occupancy: occupancy, lock: lock, state: state,

@@ -8,6 +8,8 @@ struct StoreState: Sendable {
     private static let formatName = "format"
     private static let stateName = "state"
     private static let closed = "closed"
+    /// No boot's id: read as an end that is not known.
+    private static let recovering = "open"
     private static let heading = "larder store 2"
     /// A store that may hold zstd where ``heading`` says LZ4: read, and from then on one of this format.
     private static let olderHeading = "larder store 1"
@@ -54,7 +56,11 @@ struct StoreState: Sendable {
         return .killed
     }
 
-    func setOpen() throws(StorageError) { try folder.replace(StoreState.stateName, with: StoreState.bootID ?? "open") }
+    /// Open, and to be looked through once more where this start does not come to its end.
+    func setRecovering() throws(StorageError) { try folder.replace(StoreState.stateName, with: StoreState.recovering) }
+    func setOpen() throws(StorageError) {
+        try folder.replace(StoreState.stateName, with: StoreState.bootID ?? StoreState.recovering)
+    }
     func setClosed() throws(StorageError) { try folder.replace(StoreState.stateName, with: StoreState.closed) }
 
     private static var bootID: String? {
