@@ -47,7 +47,7 @@ struct HandOverTests {
             try await Task.sleep(for: .milliseconds(20))
         }
         let script = """
-            agent=$(awk '{ print $NF }' /proc/\(agent.pid)/task/\(agent.pid)/children)
+            agent=$(cat /proc/\(agent.pid)/task/*/children)
             head -c 40000000 /dev/urandom > x; sha256sum < x
             '\(RunningAgent.program)' get ci/x --socket ../agent.sock 2>/dev/null \
                 | { head -c 1000000; kill -9 $agent; cat; } | sha256sum
