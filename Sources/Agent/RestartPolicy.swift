@@ -8,12 +8,12 @@ struct RestartPolicy: Sendable {
         case end(status: Int32)
     }
 
-    /// One that lived for less is not a success.
-    static let earlyDeath: UInt64 = 5_000
+    /// One that lived for less is not a success: a start and the requests that a predecessor left take a part of it.
+    static let earlyDeath: UInt64 = 500
     /// As many early deaths in a row are answered at once: what a `kill` or the kernel's OOM killer does to a good agent.
     static let atOnceCount = 3
-    /// The longest pause: a holder keeps requests waiting for a minute.
-    static let pauseMax: UInt64 = 5_000
+    /// The longest pause: a holder keeps requests waiting for a minute, and a caller waits for several of them.
+    static let pauseMax: UInt64 = 2_000
     /// How `larder agent` ends where its configuration is wrong: starting it again would not help.
     static let usageStatus: Int32 = 2
 

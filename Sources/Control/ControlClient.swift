@@ -112,6 +112,8 @@ public struct ControlClient: Sendable {
         case let error as HTTPClientError where error == .cancelled: return CancellationError()
         case let error as HTTPClientError where error == .deadlineExceeded || error == .readTimeout:
             return ControlError(.timedOut, "the agent at '\(socket)' did not answer in time")
+        case let error as HTTPParserError where error == .invalidEOFState:
+            return ControlError(.interrupted, "the agent at '\(socket)' closed the connection before the body's end")
         case let error as HTTPClientError where error == .remoteConnectionClosed:
             return ControlError(.interrupted, "the agent at '\(socket)' closed the connection")
         case let error as IOError where [ENOENT, ECONNREFUSED, EACCES, ENOTDIR].contains(error.errnoCode):

@@ -17,6 +17,8 @@ final class StagedFile: Sendable {
         var isUnlinked = false
         /// The last handle is closed; the publication is under way.
         var isReleasing = false
+        /// A predecessor saw that: nobody publishes it yet.
+        var isLeft = false
         var isOver = false
         /// The process whose open was told to come again.
         var awaited: Int32?
@@ -122,7 +124,20 @@ final class StagedFile: Sendable {
     }
 
     /// A predecessor saw the last handle closed.
-    func beginRelease() { state.withLockedValue { $0.isReleasing = true } }
+    func beginRelease() {
+        state.withLockedValue { state in
+            state.isReleasing = true
+            state.isLeft = true
+        }
+    }
+
+    /// Whether a predecessor left the publication; true once.
+    func takeLeft() -> Bool {
+        state.withLockedValue { state in
+            defer { state.isLeft = false }
+            return state.isLeft
+        }
+    }
 
     func unlink() {
         state.withLockedValue { $0.isUnlinked = true }

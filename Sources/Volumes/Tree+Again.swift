@@ -2,6 +2,7 @@
 
 import Content
 import FUSE
+import Objects
 
 // Changes of names that come again, because the agent that had them died: none is done twice. Where its outcome was
 // noted it is answered from that. Where it had begun, and what it would do is there, it was done: the kernel holds the
@@ -17,6 +18,31 @@ extension Tree {
         // It was made and answered, and is gone again since.
         if node == nil, replay.outcome != nil { throw Errno.notFound }
         return node
+    }
+
+    /// An earlier coming of the request renamed what is published: what inodes and files being written mean follows,
+    /// where the agent died before it saw to that.
+    func isRenamed(_ from: Key, to: Key, by request: Request) throws -> Bool {
+        guard request.replay?.isBegun == true, try published(from) == nil else { return false }
+        let file = staged[from]
+        // One that is renamed while it is written leads to its new name before anything else is done.
+        guard file?.isVisible != true, try published(to) != nil || staged[to] != nil else { return false }
+        if let file {
+            _ = staged.move(file, from: from, to: to)
+            file.rename(to: to)
+        }
+        for version in nodes.published where PathText(version.key.text).isWithin(from.text) {
+            let moved = try Key(PathText(version.key.text).moved(from: from.text, to: to.text))
+            if let entry = try cache.lookup(moved) { nodes.replace(version.entry, with: entry) }
+        }
+        guard try cache.isDirectory(to.text) else { return true }
+        nodes.moveDirectories(from: from.text, to: to.text)
+        for (key, file) in staged.below(from.text) {
+            let moved = try Key(PathText(key.text).moved(from: from.text, to: to.text))
+            _ = staged.move(file, from: key, to: moved)
+            file.rename(to: moved)
+        }
+        return true
     }
 
     /// An earlier coming of the request had begun, and nothing is at the key any more.

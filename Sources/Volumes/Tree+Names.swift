@@ -160,7 +160,7 @@ extension Tree {
         if let outcome = request.replay?.outcome { return reply.error(outcome) }
         reply.later { [self] reply in
             do {
-                if try isGone(from, by: request), try published(to) != nil || staged[to] != nil { return reply.done() }
+                if try isRenamed(from, to: to, by: request) { return reply.done() }
                 try await rename(from, to: to, exclusive: flags & Tree.noReplace != 0)
                 reply.done()
             } catch {

@@ -126,8 +126,12 @@ extension Tree {
     /// the last descriptor was closed. So it needs no word of the publication; and who opens, makes or renames the file
     /// holds the directory's lock while it waits for this. close(2) does not wait for it; who looks the name up does, and
     /// then hurries it.
+    ///
+    /// A task of its own: where the one that calls is cancelled, what was written must not be dropped.
     private func publishNow(_ file: StagedFile) async throws -> Entry? {
-        try await changing([file.writer.key]) { try await file.writer.publish(patient: true) }
+        try await Task { [self] in
+            try await changing([file.writer.key]) { try await file.writer.publish(patient: true) }
+        }.value
     }
 
     func sync(_ request: Request, inode: UInt64, handle: UInt64, dataOnly: Bool, reply: consuming Reply) {

@@ -101,7 +101,8 @@ extension Tree {
     /// Publishes what was closed and not yet published, and tells the kernel of names that lead elsewhere by now: the
     /// predecessor may have died between a publication and that.
     func finishRestored() async {
-        for file in staged.releasing { await publish(file) }
+        // Not those that were closed since: their release publishes them.
+        for file in staged.releasing where file.takeLeft() { await publish(file) }
         // An open that was told to come again, and whose caller died meanwhile, holds its file no longer.
         try? await Task.sleep(for: Reopenings.ageMax)
         for file in reopenings.takeExpired() where file.release() { await publish(file) }

@@ -121,16 +121,18 @@ public final class Volume: Sendable {
 
     /// Leaves the mount, which a holder keeps, to a successor.
     ///
-    /// - Returns: whether every request that was read is answered. Otherwise the process is to end at once, as if it
-    ///   were killed: what it did from here on, the successor would do again.
+    /// - Returns: whether every request that was read is answered and every closed file published. Otherwise the
+    ///   process is to end at once, as if it were killed: what it did from here on, the successor would do again.
     public func leave() async -> Bool {
         let (tree, session) = state.withLockedValue { ($0.tree, $0.session) }
         guard let session else { return true }
         let leftNothing = await onThread { session.leave() }
+        // A publication that is under way may lack what ends after this.
+        guard leftNothing, tree.staged.releasing.isEmpty else { return false }
         tree.journal?.freeze()
         // Files being written are the successor's: their end here would remove what they staged.
         _ = Unmanaged.passRetained(tree)
-        return leftNothing
+        return true
     }
 
     /// Lets publications that are under way end, unmounts, and gives back what handles held: a file that is still open

@@ -18,8 +18,7 @@ struct HandOverTests {
     @Test(
         "P6, P4: readers, mappings, writers, renames and listings go on through every end of an agent and of its holder",
         arguments: [
-            "agent-kill --times 6", "agent-kill --times 6 --no-resend", "agent-stop --times 1",
-            "agent-upgrade --times 2", "holder --times 2",
+            "agent-kill --times 4", "agent-kill --times 4 --no-resend", "holder --times 2",
         ]
     )
     func chaos(fault: String) async throws {
