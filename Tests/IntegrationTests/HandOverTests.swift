@@ -6,27 +6,6 @@ import Testing
 
 @Suite(.serialized, .timeLimit(.minutes(3)))
 struct HandOverTests {
-    /// The directory with `hack` and `.build`.
-    private static var root: String {
-        var url = URL(fileURLWithPath: RunningAgent.program)
-        while url.path != "/", !FileManager.default.fileExists(atPath: url.appendingPathComponent("hack/chaos").path) {
-            url.deleteLastPathComponent()
-        }
-        return url.path
-    }
-
-    @Test(
-        "P6, P4: readers, mappings, writers, renames and listings go on through every end of an agent and of its holder",
-        arguments: [
-            "agent-kill --times 4", "agent-kill --times 4 --no-resend", "holder --times 2",
-        ]
-    )
-    func chaos(fault: String) async throws {
-        let run = try await Child.sh("'\(HandOverTests.root)/hack/chaos' \(fault) --seed 7 --json")
-        #expect(run.code == 0, "\(run.output)")
-        #expect(run.output.contains("\"errors\":0,\"wrong_bytes\":0"), "\(run.output)")
-    }
-
     @Test("P6: larder get goes on with the next agent, where it was and with the same version")
     func getGoesOn() async throws {
         let node = try RunningAgent()
