@@ -17,12 +17,21 @@ final class HeldSession: Sendable {
     let mount: HeldMount
     let requests: RequestMemory
     let notifier: Notifier
+    /// For inodes, which no directory's lock concerns: a name's notice may wait for a look-up that waits for an inode's.
+    let inodeNotifier: Notifier
     private let inherited = NIOLockedValueBox<[RequestMemory.Inherited]>([])
 
     init(_ mount: HeldMount) {
         self.mount = mount
         requests = RequestMemory(mount.memory)
         notifier = Notifier(device: mount.device)
+        inodeNotifier = Notifier(device: mount.device)
+    }
+
+    /// Returns whether the kernel had heard everything.
+    func stopNotifiers(milliseconds: Int) -> Bool {
+        let isTold = notifier.stop(milliseconds: milliseconds)
+        return inodeNotifier.stop(milliseconds: milliseconds) && isTold
     }
 
     /// Ends the process where another one has the mount: whatever this one did from here on would be done twice.
@@ -185,7 +194,7 @@ extension SessionCore {
             }
             lifecycle.change { $0.initialised = true }
         }
-        guard held.notifier.start() else {
+        guard held.notifier.start(), held.inodeNotifier.start() else {
             fuse_session_destroy(session)
             throw FUSEError(.threads, "\(mountPoint): a thread could not be started; raise the limit on processes")
         }
@@ -198,7 +207,7 @@ extension SessionCore {
         for worker in workers { pthread_cancel(worker.pointee.thread) }
         for worker in workers { pthread_join(worker.pointee.thread, nil) }
         let isAnswered = pending.leave(milliseconds: SessionCore.leaveLimit)
-        let isTold = held?.notifier.stop(milliseconds: SessionCore.leaveLimit / 3) ?? true
+        let isTold = held?.stopNotifiers(milliseconds: SessionCore.leaveLimit / 6) ?? true
         lifecycle.change {
             $0.closing = true
             $0.leftNothing = isAnswered && isTold
@@ -206,8 +215,8 @@ extension SessionCore {
     }
 
     /// Tells the kernel something, and waits until it has heard it.
-    func notify(_ body: @escaping @Sendable (SessionCore) -> Void) {
+    func notify(ofInode: Bool = false, _ body: @escaping @Sendable (SessionCore) -> Void) {
         guard let held else { return body(self) }
-        held.notifier.perform { [self] in body(self) }
+        (ofInode ? held.inodeNotifier : held.notifier).perform { [self] in body(self) }
     }
 }

@@ -111,7 +111,7 @@ public final class Session: Sendable {
     /// The kernel forgets the attributes and the data of the inode. Waits for reads of it that are under way: not to be
     /// called by what they wait for.
     public func invalidate(inode: UInt64) {
-        core.notify { core in
+        core.notify(ofInode: true) { core in
             _ = core.withSession { fuse_lowlevel_notify_inval_inode($0, inode, 0, 0) }
         }
     }

@@ -34,7 +34,7 @@ extension SessionCore {
         for worker in workers { pthread_join(worker.pointee.thread, nil) }
         // Only closes the device then. Otherwise it would unmount whatever is at the path now.
         if isDisconnected(session) { fuse_session_unmount(session) }
-        _ = held?.notifier.stop(milliseconds: SessionCore.leaveLimit)
+        _ = held?.stopNotifiers(milliseconds: SessionCore.leaveLimit)
         destroy(session)
     }
 
