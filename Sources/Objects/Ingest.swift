@@ -13,13 +13,18 @@ import Storage
 final class Ingest: Sendable {
     private let store: Store
     private let pool: NIOThreadPool
+    /// Of its own: in the pool of the digests a cut would wait behind the runs of every window that was cut already,
+    /// and the cores would then wait for the cut.
+    private let cutting: NIOThreadPool
     private let width: Int
     private let permits: Permits
     private let pins: ChunkPins
+    let buffers = WindowBuffers(kept: Ingest.windowsAtOnce + 1)
 
-    init(store: Store, pool: NIOThreadPool, width: Int, pins: ChunkPins, limits: Limits) {
+    init(store: Store, pool: NIOThreadPool, cutting: NIOThreadPool, width: Int, pins: ChunkPins, limits: Limits) {
         self.store = store
         self.pool = pool
+        self.cutting = cutting
         self.width = width
         self.pins = pins
         self.permits = Permits(limits.ingestCount)
@@ -52,7 +57,10 @@ final class Ingest: Sendable {
     ) async throws -> IngestPass {
         try await permits.withPermit {
             let owner = pins.begin()
-            defer { pins.end(owner) }
+            defer {
+                pins.end(owner)
+                if isEnd { buffers.drain() }
+            }
             return try await withThrowingTaskGroup(of: Digested.self) { group in
                 var pass = pass
                 var order = 0
@@ -124,15 +132,13 @@ final class Ingest: Sendable {
         let left = end - min(end, pass.position)
         // Short of the end, a rest below one window waits for more bytes: its last chunk cannot be told yet.
         guard left > 0, isEnd || left >= UInt64(Limits.ingestWindow) else { return (pass, nil) }
-        return try await pool.runIfActive {
+        return try await cutting.runIfActive { [buffers] in
             var pass = pass
             let at = pass.position
             let count = min(left, UInt64(Limits.ingestWindow))
             // Said before it is done: whoever changes these bytes from now on knows that the pass may have missed it.
             willRead(at + count)
-            let buffer = try WindowBuffer(capacity: Int(count)) {
-                try staging.read(into: $0, at: at)
-            }
+            let buffer = try buffers.fill(Int(count)) { try staging.read(into: $0, at: at) }
             let window = pass.cut(buffer, isEnd: isEnd && at + UInt64(buffer.count) >= end)
             return (pass, window.chunks.isEmpty ? nil : window)
         }

@@ -47,23 +47,3 @@ struct IngestPass: Sendable {
     /// The chunks and block lists that belong to the object so far.
     var roots: [Digest] { builder.blocks.map(\.digest) + builder.openChunks.map(\.digest) }
 }
-
-/// Memory for one window of an ingest, given back when the window is done with.
-final class WindowBuffer: Sendable {
-    // Safety: written by the one task that reads the window in, before it is shared; only read afterwards.
-    nonisolated(unsafe) let bytes: UnsafeMutableRawBufferPointer
-    let count: Int
-
-    /// A buffer of `capacity` bytes, filled by `fill`, which says how many it wrote.
-    init(capacity: Int, _ fill: (UnsafeMutableRawBufferPointer) throws -> Int) throws {
-        bytes = .allocate(byteCount: max(1, capacity), alignment: 64)
-        do {
-            count = try fill(bytes)
-        } catch {
-            bytes.deallocate()
-            throw error
-        }
-    }
-
-    deinit { bytes.deallocate() }
-}

@@ -44,6 +44,7 @@ public final class ObjectCache: Service {
     private let pool: NIOThreadPool
     /// For what waits for the disk: it must not hold up digests and compression.
     private let disk = NIOThreadPool(numberOfThreads: 2)
+    private let cutting: NIOThreadPool
     /// Names at the last look, ``Limits/syncPeriod`` ago at most.
     private let entryCount = NIOLockedValueBox(0)
     private let reads = NIOLockedValueBox<[Digest: UInt64]>([:])
@@ -69,8 +70,8 @@ public final class ObjectCache: Service {
         self.peers = peers
         self.logger = logger
         pool = NIOThreadPool(numberOfThreads: max(2, coreCount))
-        pool.start()
-        disk.start()
+        cutting = NIOThreadPool(numberOfThreads: max(2, coreCount / 2))
+        for threads in [pool, cutting, disk] { threads.start() }
         openObjects = OpenObjects(store: store)
         collector = Collector(store: store, directory: directory, open: openObjects, pool: disk, logger: logger)
         space = Space(ledger: store.space, collector: collector)
@@ -116,6 +117,7 @@ public final class ObjectCache: Service {
         ingest = Ingest(
             store: store,
             pool: pool,
+            cutting: cutting,
             width: max(1, coreCount),
             pins: collector.pins,
             limits: limits
@@ -155,8 +157,7 @@ public final class ObjectCache: Service {
             group.cancelAll()
         }
         flushReads()
-        try await disk.shutdownGracefully()
-        try await pool.shutdownGracefully()
+        for threads in [disk, cutting, pool] { try await threads.shutdownGracefully() }
     }
 
     /// Entries that just won here, tombstones too; awaited before their publication is acknowledged.

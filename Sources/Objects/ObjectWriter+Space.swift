@@ -58,8 +58,8 @@ extension ObjectWriter {
             let count = Int(min(UInt64(Limits.ingestWindow), base.size - at))
             try await base.prepare(offset: at, count: count)
             let from = at
-            let copied = try await cache.blocking { () -> Int in
-                let buffer = try WindowBuffer(capacity: count) { out in
+            let copied = try await cache.blocking { [buffers = cache.ingest.buffers] () -> Int in
+                let buffer = try buffers.fill(count) { out in
                     try base.tryRead(at: from, into: UnsafeMutableRawBufferPointer(rebasing: out[..<count])) ?? 0
                 }
                 try self.staging.write(UnsafeRawBufferPointer(rebasing: buffer.bytes[..<buffer.count]), at: from)
