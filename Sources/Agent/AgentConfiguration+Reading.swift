@@ -89,6 +89,8 @@ extension AgentConfiguration {
         uplink = reader.value("uplink", of: &root, BitRate.init(parsing:))
         headroom = reader.value("headroom", of: &root, share) ?? headroom
         volumes = AgentConfiguration.volumes(reading: &root, with: &reader, places: &places)
+        copies = reader.value("copies", of: &root, copyCount) ?? copies
+        rules = AgentConfiguration.rules(reading: &root, with: &reader)
         hold = reader.value("hold", of: &root, socketPath)
         resend =
             reader.value("resend", of: &root) { text throws(AgentError) in try choice(text, Resend.self) } ?? resend

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Content
+import Objects
 
 extension AgentConfiguration.Store {
     init(reading root: inout ConfigurationReader.Section, with reader: inout ConfigurationReader) {
@@ -67,6 +68,54 @@ extension AgentConfiguration.Owner {
         uid = reader.value("uid", of: &section, identity) ?? uid
         gid = reader.value("gid", of: &section, identity) ?? gid
         reader.end(section)
+    }
+}
+
+extension AgentConfiguration {
+    static func rules(
+        reading root: inout ConfigurationReader.Section, with reader: inout ConfigurationReader
+    ) -> [Rule] {
+        var rules: [Rule] = []
+        for element in reader.list("rules", of: &root) ?? [] {
+            var section = reader.section(of: element)
+            let count = reader.problems.count
+            let prefix = reader.value("prefix", of: &section, keyPrefix)
+            let copies = reader.value("copies", of: &section, copyCount)
+            let to = reader.value("to", of: &section) { text throws(AgentError) in
+                try choice(text, Rule.Destination.self)
+            }
+            let unread = reader.value("unread", of: &section, duration(from: .seconds(60), to: .seconds(315_576_000)))
+            let keep = reader.value("keep", of: &section, Agent.count(from: 1, to: 100_000_000))
+            reader.end(section)
+            guard let prefix else {
+                if reader.problems.count == count {
+                    reader.report(element.origin, "\(element.path).prefix", "it is missing: what the rule is for")
+                }
+                continue
+            }
+            guard !rules.contains(where: { $0.prefix.hasSameBytes(as: prefix) }) else {
+                reader.report(element.origin, "\(element.path).prefix", "there are two rules for '\(prefix)'")
+                continue
+            }
+            rules.append(Rule(prefix: prefix, copies: copies, to: to ?? .site, unread: unread, keep: keep))
+        }
+        return rules
+    }
+
+    /// The rules as those who keep to them take them.
+    var keepingRules: KeepingRules {
+        KeepingRules(
+            rules.map { rule in
+                KeepingRule(
+                    prefix: rule.prefix,
+                    copies: Int(rule.copies ?? copies),
+                    toAllSites: rule.to == .allSites,
+                    unread: rule.unread,
+                    keep: rule.keep.map { Int($0) }
+                )
+            },
+            copies: Int(copies)
+        )
     }
 }
 

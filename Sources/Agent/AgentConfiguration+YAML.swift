@@ -13,6 +13,7 @@ extension AgentConfiguration {
             ("peers", peersNode), ("links", linksNode),
             ("uplink", uplink.map { text($0) } ?? absent), ("headroom", text(headroom)),
             ("volumes", volumesNode),
+            ("copies", text(copies)), ("rules", rulesNode),
             ("hold", hold.map { text($0) } ?? absent), ("resend", text(resend.rawValue)),
             ("owner", mapping([("uid", text(owner.uid)), ("gid", text(owner.gid))])),
             ("control", text(control)),
@@ -56,6 +57,18 @@ extension AgentConfiguration {
                 mapping([
                     ("name", text($0.name)), ("namespace", text($0.namespace)), ("path", text($0.path)),
                     ("access", text($0.access.rawValue)),
+                ])
+            }
+        )
+    }
+
+    private var rulesNode: Node {
+        list(
+            rules.map {
+                mapping([
+                    ("prefix", text($0.prefix)), ("copies", $0.copies.map { text($0) } ?? absent),
+                    ("to", text($0.to.rawValue)), ("unread", $0.unread.map { text($0.text) } ?? absent),
+                    ("keep", $0.keep.map { text($0) } ?? absent),
                 ])
             }
         )

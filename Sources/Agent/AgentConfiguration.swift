@@ -52,6 +52,24 @@ public struct AgentConfiguration: Hashable, Sendable {
         public var socketPath: String { "\(path)/agent.sock" }
     }
 
+    /// What is kept below a prefix: a namespace, or a directory in one. Every agent has the same rules.
+    public struct Rule: Hashable, Sendable {
+        public enum Destination: String, Hashable, Sendable, CaseIterable {
+            /// Other sites get it when they ask or are given a hint.
+            case site
+            /// Other sites get it at once.
+            case allSites = "all-sites"
+        }
+        public var prefix: String
+        /// Nil: ``AgentConfiguration/copies``.
+        public var copies: UInt64?
+        public var to = Destination.site
+        /// Given up by an agent where nobody read it for as long.
+        public var unread: Duration?
+        /// The newest that stay.
+        public var keep: UInt64?
+    }
+
     /// How requests that were under way when an agent died are found by its successor.
     public enum Resend: String, Hashable, Sendable, CaseIterable {
         /// The kernel sends them again where it can (Linux 6.9), otherwise they are in the holder's memory.
@@ -111,6 +129,9 @@ public struct AgentConfiguration: Hashable, Sendable {
     /// The share of ``uplink`` that is left unused, so that the line's own queue stays empty.
     public var headroom = Percent(3)
     public var volumes: [Volume] = []
+    /// Agents of a site that hold what one of them published: itself, and one that does not go with it.
+    public var copies: UInt64 = 2
+    public var rules: [Rule] = []
     /// The socket of the holder that keeps the mounts (`larder hold`); nil: the agent mounts by itself, and open files
     /// end with it.
     public var hold: String?

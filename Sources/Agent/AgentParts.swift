@@ -50,6 +50,7 @@ final class AgentParts: Sendable {
             site: configuration.site,
             uplinkBytesPerSecond: configuration.pacedUplink.map { Double($0) },
             limits: Objects.Limits(configuration.limits),
+            rules: configuration.keepingRules,
             coreCount: ProcessInfo.processInfo.activeProcessorCount,
             logger: Logger(label: "larder.objects")
         )

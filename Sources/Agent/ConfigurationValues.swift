@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Content
+import Objects
 
 // How the texts of single fields become values. Each says in one sentence what belongs there.
 
@@ -18,6 +19,22 @@ func namespaceName(_ text: String) throws(AgentError) -> String {
         throw AgentError(.value, error.message)
     }
     return text
+}
+
+/// `namespace` or `namespace/dir…`, with or without a slash at its end.
+func keyPrefix(_ text: String) throws(AgentError) -> String {
+    let prefix = text.hasSuffix("/") ? String(text.dropLast()) : text
+    do throws(ContentError) {
+        // A directory is named like the keys below it.
+        _ = try Key(prefix + "/x")
+    } catch {
+        throw AgentError(.value, "'\(text)' is no namespace and no directory in one: \(error.message)")
+    }
+    return prefix
+}
+
+func copyCount(_ text: String) throws(AgentError) -> UInt64 {
+    try count(from: 1, to: UInt64(KeepingRule.copiesMax))(text)
 }
 
 func flag(_ text: String) throws(AgentError) -> Bool {

@@ -60,10 +60,11 @@ struct StateReport: Sendable {
         return json + [UInt8(ascii: "\n")]
     }
 
-    /// `site/name` of an agent that is known.
+    /// `site/name` of an agent that is known, `site/id` of one that only its gateway knows.
     func name(of agent: AgentID) -> String? {
         if agent == peers.agent { return "\(configuration.site)/\(configuration.name)" }
-        return peers.members().first { $0.agent == agent }.map { "\($0.site)/\($0.name)" }
+        if let member = peers.members().first(where: { $0.agent == agent }) { return "\(member.site)/\(member.name)" }
+        return peers.site(of: agent).map { "\($0)/\(agent.hex)" }
     }
 
     private var agent: StatusMessage.Agent {

@@ -92,6 +92,7 @@ extension ControlResponder {
         return KeyStatusMessage(
             entry: EntryMessage(entry),
             place: status.place.rawValue,
+            replication: status.replication?.rawValue,
             missingBytes: status.missing,
             holders: status.holders.map { facts.name($0) ?? $0.hex }.sorted(),
             isPinned: status.pinned,

@@ -155,6 +155,9 @@ public struct KeyStatusMessage: Codable, Hashable, Sendable {
     public var entry: EntryMessage
     /// `local` (all of it is here), `partial` or `remote`.
     public var place: String
+    /// `local` (one agent holds it), `shared` (two of a site) or `remote` (two sites); absent for what has no bytes in
+    /// any store.
+    public var replication: String?
     /// Bytes of the object that are not here.
     public var missingBytes: UInt64
     /// The agents that hold all of it, `site/name`, or their ids where their names are not known.

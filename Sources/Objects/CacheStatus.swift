@@ -34,8 +34,26 @@ public struct KeyStatus: Sendable {
         case remote
     }
 
+    /// What an object outlives.
+    public enum Replication: String, Sendable {
+        /// Nothing: one agent has it.
+        case local
+        /// An agent: two of one site have it.
+        case shared
+        /// A site: agents of two sites have it.
+        case remote
+
+        /// - Parameter sites: of every holder.
+        init(sites: [String?]) {
+            let known = Set(sites.compactMap { $0 })
+            self = known.count > 1 ? .remote : sites.count > 1 ? .shared : .local
+        }
+    }
+
     public var entry: Entry
     public var place: Place
+    /// Nil for what has no bytes in any store: it is wherever the directory is.
+    public var replication: Replication?
     /// Bytes (decoded) that are not here.
     public var missing: UInt64
     /// The agents that hold it whole.
@@ -94,6 +112,7 @@ extension ObjectCache {
         return KeyStatus(
             entry: entry,
             place: place,
+            replication: entry.manifest.map { _ in KeyStatus.Replication(sites: holders.map { peers.site(of: $0) }) },
             missing: missing,
             holders: holders,
             pinned: pinned,

@@ -64,6 +64,17 @@ final class Collector: Sendable {
         }
     }
 
+    /// Gives up objects that are not in use and that no pinned key names, and frees their space.
+    ///
+    /// - Returns: how many.
+    func giveUp(_ manifests: [Digest]) async throws -> Int {
+        try await turn.withPermit {
+            let count = try await forget(manifests)
+            if count > 0 { _ = try await sweep() }
+            return count
+        }
+    }
+
     /// Drops what nothing refers to, without evicting anything.
     func collect() async throws -> UInt64 {
         try await turn.withPermit {

@@ -23,6 +23,11 @@ public struct Limits: Sendable {
     public var leaseRenewal: Duration = .seconds(60)
     /// How long a hint for a key that does not exist is remembered.
     public var hintAge: Duration = .seconds(6 * 3600)
+    /// How long a site must have the same agents before copies that went with one are replaced: a restart reshuffles
+    /// nothing.
+    public var copyGrace: Duration = .seconds(60)
+    /// How often it is looked for what has been kept for long enough.
+    public var retentionPeriod: Duration = .seconds(60)
     /// Hinted keys remembered at once: a hint is 1 KiB at most, so this is 16 MiB at most.
     public var hintCount: Int = 16_384
 

@@ -38,6 +38,8 @@ public final class ObjectCache: Service {
     let flights: Flights
     let ingest: Ingest
     let prefetcher: Prefetcher
+    private let copier: Copier
+    private let retention: Retention
     let leases: Leases
     let statistics = FetchStatistics()
     private let chunkCache: ChunkCache
@@ -53,6 +55,7 @@ public final class ObjectCache: Service {
     ///
     /// - Parameters:
     ///   - uplinkBytesPerSecond: the configured rate of links, for estimates of time.
+    ///   - rules: how many copies objects have, and for how long they stay.
     ///   - coreCount: threads for digests and compression.
     public init(
         store: Store,
@@ -61,6 +64,7 @@ public final class ObjectCache: Service {
         site: String,
         uplinkBytesPerSecond: Double? = nil,
         limits: Limits = Limits(),
+        rules: KeepingRules = KeepingRules(copies: 1),
         coreCount: Int,
         logger: Logger
     ) {
@@ -133,11 +137,18 @@ public final class ObjectCache: Service {
             limits: limits,
             logger: logger
         )
+        copier = Copier(
+            rules: rules, store: store, peers: peers, open: openObjects, fetch: fetch, jobs: jobs,
+            grace: limits.copyGrace, logger: logger)
+        retention = Retention(
+            rules: rules, store: store, peers: peers, collector: collector, limits: limits, logger: logger)
         chunkCache = ChunkCache(byteCount: limits.chunkCacheByteCount)
-        directory.observe { [settling, prefetcher] entries in
+        directory.observe { [settling, prefetcher, copier, retention] entries in
             let keys = entries.filter { !$0.isTombstone }.map(\.key)
             settling.changed(entries.map(\.key))
             prefetcher.published(keys)
+            copier.published(entries)
+            retention.published(entries)
         }
         peers.setProvider(Provider(flights: flights, store: store))
         peers.setHintHandler { [prefetcher] in prefetcher.note($0) }
@@ -146,12 +157,14 @@ public final class ObjectCache: Service {
         }
     }
 
-    /// Runs what outlives requests: flights, ingests, prefetches, the watch over space.
+    /// Runs what outlives requests: flights, ingests, prefetches, copies, retention, the watch over space.
     public func run() async throws {
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await self.jobs.run() }
             group.addTask { await self.watchSpace() }
             group.addTask { await self.watchDurability() }
+            group.addTask { await self.copier.run() }
+            group.addTask { await self.retention.run() }
             try? await gracefulShutdown()
             jobs.stop()
             group.cancelAll()

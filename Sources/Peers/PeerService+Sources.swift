@@ -67,6 +67,14 @@ extension PeerService {
         return known + silent
     }
 
+    /// The site of an agent, also of one that only its site's gateway knows; nil: nobody told.
+    public func site(of agent: AgentID) -> String? {
+        if agent == self.agent { return configuration.site }
+        let members = replicator.members
+        return members.first { $0.identity.agent == agent }?.identity.site
+            ?? members.first { $0.siteAgents.contains(agent) }?.identity.site
+    }
+
     /// Holders of related objects that are asked before a gateway: each costs one round through the site.
     private static let relatedSourcesMax = 2
 

@@ -29,7 +29,7 @@ extension Catalog {
                 if sparingPinned, try entries.contains(where: { try Catalog.isPinned($0.key, in: db) }) { continue }
                 var changes: [Publication.Change] = [.holding(manifest: manifest, held: false)]
                 if try !Catalog.isHeld(manifest, except: agent, in: db) {
-                    changes += entries.compactMap { $0.removed(by: agent) }.map { .entry($0) }
+                    changes += entries.map { .entry(Entry(removing: $0, by: agent)) }
                 }
                 for change in changes {
                     let publication = Publication(agent: agent, number: number + 1, change: change)
@@ -66,15 +66,5 @@ extension Catalog {
                 """
         )
         return try Int.fetchOne(statement, arguments: [Data(manifest.bytes), AgentRows.encode(agent)]) != nil
-    }
-}
-
-extension Entry {
-    /// The tombstone of exactly this entry; nil where no version is above its own.
-    fileprivate func removed(by agent: AgentID) -> Entry? {
-        let (time, overflow) = version.time.rawValue.addingReportingOverflow(1)
-        guard !overflow else { return nil }
-        let version = Version(time: HybridTime(rawValue: time), agent: agent)
-        return Entry(key: key, version: version, body: .tombstone, metadata: metadata)
     }
 }

@@ -22,7 +22,8 @@ struct Larder: AsyncParsableCommand {
             """,
         subcommands: [
             AgentVerb.self, HoldVerb.self, PutVerb.self, GetVerb.self, ListVerb.self, StatVerb.self, RemoveVerb.self,
-            HintVerb.self, WaitVerb.self, PinVerb.self, UnpinVerb.self, StatusVerb.self, DoctorVerb.self, PKIVerb.self,
+            HintVerb.self, WaitVerb.self, PinVerb.self, UnpinVerb.self, StatusVerb.self, WhereVerb.self,
+            DoctorVerb.self, PKIVerb.self,
             VersionVerb.self,
         ]
     )

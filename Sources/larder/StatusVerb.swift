@@ -30,6 +30,7 @@ struct StatusVerb: AsyncParsableCommand {
     private func show(_ status: KeyStatusMessage) {
         let missing = status.missingBytes > 0 ? ", \(ByteSize(bytes: status.missingBytes).rounded) missing" : ""
         var rows = StatVerb.rows(status.entry) + [["place", status.place + missing]]
+        if let replication = status.replication { rows.append(["replication", replication]) }
         rows.append(["held by", status.holders.isEmpty ? "-" : status.holders.joined(separator: ", ")])
         if status.isPinned { rows.append(["pinned", "yes"]) }
         if status.isSettling { rows.append(["settling", "yes: it is just being published"]) }

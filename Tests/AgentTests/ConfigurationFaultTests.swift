@@ -44,6 +44,20 @@ struct ConfigurationFaultTests {
         Case(yaml: "site: s\nlimits: {stall: 1ms}", place: "2:17", field: "limits.stall", words: ["1s"]),
         Case(yaml: "site: s\nlimits: {object: 2TiB}", place: "2:18", field: "limits.object", words: ["1TiB"]),
         Case(yaml: "site: s\nlimits: {entries: many}", place: "2:19", field: "limits.entries", words: ["'many'"]),
+        Case(yaml: "site: s\ncopies: 0", place: "2:9", field: "copies", words: ["1 to 16"]),
+        Case(yaml: "site: s\nrules: [{keep: 3}]", place: "2:9", field: "rules[0].prefix", words: ["missing"]),
+        Case(yaml: "site: s\nrules: [{prefix: /ci}]", place: "2:18", field: "rules[0].prefix", words: ["'/ci'"]),
+        Case(
+            yaml: "site: s\nrules: [{prefix: ci, to: cloud}]", place: "2:26", field: "rules[0].to", words: ["all-sites"]
+        ),
+        Case(
+            yaml: "site: s\nrules: [{prefix: ci, unread: 1s}]", place: "2:30", field: "rules[0].unread", words: ["1m"]),
+        Case(
+            yaml: "site: s\nrules: [{prefix: ci}, {prefix: ci/}]",
+            place: "2:23",
+            field: "rules[1].prefix",
+            words: ["two rules", "'ci'"]
+        ),
         Case(yaml: "site: s\nlisten: 10.0.0.1", place: "2:9", field: "listen", words: ["HOST:PORT"]),
         Case(yaml: "site: s\nlisten: 10.0.0.256:1", place: "2:9", field: "listen", words: ["HOST:PORT"]),
         Case(yaml: "site: s\nlisten: 0.0.0.0:7420", place: "2:9", field: "listen", words: ["insecure: true"]),

@@ -25,6 +25,10 @@ struct ConfigurationTests {
         volumes:
           - name: ci
           - {name: tools, namespace: shared-tools, path: /run/larder/t, access: read-only}
+        copies: 3
+        rules:
+          - {prefix: ci, unread: 14d}
+          - {prefix: ci/images/, copies: 1, to: all-sites, keep: 20}
         owner: {uid: 1000, gid: 1001}
         control: /run/larder/admin.sock
         telemetry: {listen: "127.0.0.1:0"}
@@ -49,6 +53,10 @@ struct ConfigurationTests {
         #expect(configuration.volumes.map(\.namespace) == ["ci", "shared-tools"])
         #expect(configuration.volumes.map(\.path) == ["/run/larder/ci", "/run/larder/t"])
         #expect(configuration.volumes.map(\.access) == [.readWrite, .readOnly])
+        #expect(configuration.copies == 3 && configuration.rules.map(\.prefix) == ["ci", "ci/images"])
+        #expect(configuration.rules.map(\.copies) == [nil, 1] && configuration.rules.map(\.keep) == [nil, 20])
+        #expect(configuration.rules.map(\.to) == [.site, .allSites])
+        #expect(configuration.rules.map(\.unread) == [.seconds(14 * 86_400), nil])
         #expect(configuration.owner.uid == 1000 && configuration.owner.gid == 1001)
         #expect(configuration.log.level == .debug && configuration.log.format == .text)
         #expect(configuration.limits.stall == .seconds(90) && configuration.limits.settle == .milliseconds(250))

@@ -22,6 +22,7 @@ public struct AgentFixture: Sendable {
         links: [PeersConfiguration.Link] = [],
         quota: UInt64? = 2 << 30,
         limits: Objects.Limits = Objects.Limits(),
+        rules: KeepingRules = KeepingRules(copies: 1),
         directory: String? = nil,
         _ body: @escaping @Sendable (AgentFixture) async throws -> R
     ) async throws -> R {
@@ -45,6 +46,7 @@ public struct AgentFixture: Sendable {
             peers: service,
             site: site,
             limits: limits,
+            rules: rules,
             coreCount: 2,
             logger: logger
         )
