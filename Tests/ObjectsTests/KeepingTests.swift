@@ -119,9 +119,9 @@ struct KeepingTests {
                 try await here.put(kept, sample(3 << 20, seed: 33))
                 try await here.put(sent, sample(3 << 20, seed: 34))
                 try await untilTrue {
-                    try there.cache.lookup(sent) != nil && there.cache.status(of: sent).place == .local
+                    try there.cache.lookup(sent) != nil && there.cache.status(of: sent).replication == .remote
                 }
-                #expect(try there.cache.status(of: sent).replication == .remote)
+                #expect(try there.cache.status(of: sent).place == .local)
                 #expect(try there.cache.status(of: kept).place == .remote)
             }
         }
