@@ -20,10 +20,16 @@ final class Copier: Sendable {
     /// Entries looked at in one go.
     static let pageCount = 256
 
+    /// The first pause before an object whose sources failed is tried again, doubled each time, and how often it is;
+    /// after that the next round finds it.
+    static let retryMin = Duration.milliseconds(500)
+    static let attemptsMax = 6
+
     struct Wanted: Sendable {
         let key: Key
         let manifest: Digest
         let size: UInt64
+        var attempts = 0
     }
 
     private struct State {
@@ -86,11 +92,25 @@ final class Copier: Sendable {
         while let batch = next() {
             let submitted = jobs.submit { [self] in
                 let site = siteAgents()
-                for wanted in batch where isWanted(wanted, by: site) { await bring(wanted) }
+                for wanted in batch where isWanted(wanted, by: site) {
+                    if await !bring(wanted) { again(wanted) }
+                }
                 state.withLockedValue { $0.running -= 1 }
                 work()
             }
             guard submitted else { return state.withLockedValue { $0.running -= 1 } }
+        }
+    }
+
+    private func again(_ wanted: Wanted) {
+        var wanted = wanted
+        wanted.attempts += 1
+        guard wanted.attempts < Copier.attemptsMax else { return state.withLockedValue { $0.isRoundDue = true } }
+        let (pause, next) = (Copier.retryMin * (1 << (wanted.attempts - 1)), wanted)
+        _ = jobs.submit { [self] in
+            try? await Task.sleep(for: pause)
+            state.withLockedValue { $0.queue.append(next) }
+            work()
         }
     }
 
@@ -182,7 +202,6 @@ final class Copier: Sendable {
     }
 
     /// - Returns: false where it is to be tried again.
-    @discardableResult
     private func bring(_ wanted: Wanted) async -> Bool {
         do {
             let object = try open.open(wanted.manifest)
@@ -190,14 +209,12 @@ final class Copier: Sendable {
             fetch.begin(object, size: wanted.size)
             let isComplete = try await fetch.bringAll(object, .replication) { _ in }
             logger.debug("copy", metadata: ["key": "\(wanted.key)", "complete": "\(isComplete)"])
-            if !isComplete { state.withLockedValue { $0.isRoundDue = true } }
             return isComplete
         } catch let error as ObjectError where error.code == .noSpace {
             logger.info("no room for a copy", metadata: ["key": "\(wanted.key)", "error": "\(error)"])
             return true
         } catch {
             logger.info("copy failed", metadata: ["key": "\(wanted.key)", "error": "\(error)"])
-            state.withLockedValue { $0.isRoundDue = true }
             return false
         }
     }

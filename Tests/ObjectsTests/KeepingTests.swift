@@ -70,7 +70,7 @@ struct KeepingTests {
         try await AgentFixture.run(name: "survivor", rules: KeepingRules()) { survivor in
             let address = try await survivor.address()
             try await AgentFixture.run(name: "publisher", peers: [address], rules: KeepingRules()) { publisher in
-                try await untilTrue { publisher.peers.members().contains { $0.state == .alive } }
+                try await untilTrue { publisher.sees(survivor) && survivor.sees(publisher) }
                 try await publisher.put(key, bytes)
                 try await untilTrue {
                     try survivor.cache.lookup(key) != nil && survivor.cache.status(of: key).replication == .shared
@@ -91,7 +91,7 @@ struct KeepingTests {
         try await AgentFixture.run(name: "a", limits: limits, rules: rules) { [limits] a in
             let address = try await a.address()
             try await AgentFixture.run(name: "b", peers: [address], limits: limits, rules: rules) { b in
-                try await untilTrue { b.peers.members().contains { $0.state == .alive } }
+                try await untilTrue { a.sees(b) && b.sees(a) }
                 try await a.put(key, bytes)
                 try await untilTrue { try b.cache.lookup(key) != nil && b.cache.status(of: key).place == .local }
             }
@@ -111,10 +111,7 @@ struct KeepingTests {
             try await AgentFixture.run(
                 site: "cloud", name: "b", links: [.init(site: "basement", address: address)], rules: rules
             ) { there in
-                try await untilTrue {
-                    here.peers.members().contains { $0.state == .alive }
-                        && there.peers.members().contains { $0.state == .alive }
-                }
+                try await untilTrue { here.sees(there) && there.sees(here) }
                 let (sent, kept) = (try Key("ci/images/1.tar"), try Key("ci/other/1.tar"))
                 try await here.put(kept, sample(3 << 20, seed: 33))
                 try await here.put(sent, sample(3 << 20, seed: 34))
@@ -176,5 +173,11 @@ struct KeepingTests {
             #expect(try agent.cache.lookup(keys[0]) != nil && agent.cache.lookup(keys[1]) == nil)
             #expect(try agent.cache.lookup(keys[199]) != nil)
         }
+    }
+}
+
+extension AgentFixture {
+    fileprivate func sees(_ other: AgentFixture) -> Bool {
+        peers.members().contains { $0.agent == other.peers.agent && $0.state == .alive }
     }
 }
