@@ -157,7 +157,9 @@ let package = Package(
             "PeersTests",
             ["Content", "Chunking", "Storage", "Peers", concurrencyHelpers, logging, nioCore, lifecycle]
         ),
-        tests("ObjectsTests", ["Content", "Chunking", "Storage", "Peers", "Objects", "ProcessSupport", "TestSupport"]),
+        tests(
+            "ObjectsTests",
+            ["Content", "Chunking", "Storage", "Peers", "Objects", "ProcessSupport", "TestSupport", concurrencyHelpers]),
         tests("FUSETests", ["FUSE", "FUSESupport", "ProcessSupport", concurrencyHelpers]),
         tests("HolderTests", ["Holder"]),
         tests("VolumesTests", ["Content", "Peers", "Objects", "Volumes", "ProcessSupport", "TestSupport", logging]),

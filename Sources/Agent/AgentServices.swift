@@ -23,12 +23,18 @@ struct PeersPart: Service {
         } catch let error as CancellationError {
             throw error
         } catch {
-            throw AgentError(
-                .address,
-                "peers cannot be served at \(listen): free the port, or set 'listen' to another",
-                cause: "\(error)"
-            )
+            throw AgentError.port(listen, of: "peers", field: "listen", error)
         }
+    }
+}
+
+extension AgentError {
+    /// Nobody can be served at an address.
+    static func port(_ listen: Endpoint, of what: String, field: String, _ error: any Error) -> AgentError {
+        let holder = PortHolder.describe(port: listen.port).map { ", which \($0) has" } ?? ""
+        return AgentError(
+            .address, "\(what) cannot be served at \(listen)\(holder): free the port, or set '\(field)' to another",
+            cause: "\(error)")
     }
 }
 

@@ -6,6 +6,7 @@ import Hummingbird
 import Logging
 import NIOCore
 import NIOPosix
+import Peers
 import ServiceLifecycle
 import Storage
 
@@ -20,6 +21,16 @@ struct HealthServer: Service {
     let logger: Logger
 
     func run() async throws {
+        do {
+            try await PortWait(limit: PortWait.predecessorLimit).run(serve)
+        } catch let error as CancellationError {
+            throw error
+        } catch {
+            throw AgentError.port(listen, of: "telemetry", field: "telemetry.listen", error)
+        }
+    }
+
+    private func serve() async throws {
         // What Hummingbird would say of its end comes out of `run`, or is no news.
         var quiet = logger
         quiet.logLevel = .critical
@@ -31,17 +42,7 @@ struct HealthServer: Service {
             ),
             logger: quiet
         )
-        do {
-            try await application.run()
-        } catch let error as CancellationError {
-            throw error
-        } catch {
-            throw AgentError(
-                .address,
-                "telemetry cannot be served at \(listen): free the port, or set 'telemetry.listen' to another",
-                cause: "\(error)"
-            )
-        }
+        try await application.run()
     }
 
     @Sendable

@@ -27,12 +27,18 @@ public struct NodeAgent: Sendable {
     private let configuration: AgentConfiguration
     private let exporter: PrometheusExporter
     private let isReplacing: Bool
+    private let pulse: Pulse?
     private let logger: Logger
 
     /// - Parameters:
     ///   - exporter: what ``Telemetry/bootstrap(_:)`` returned.
     ///   - isReplacing: asks the agent that has the holder's mounts to leave.
-    public init(_ configuration: AgentConfiguration, exporter: PrometheusExporter, isReplacing: Bool = false) {
+    ///   - pulse: the signs of life, where a supervisor looks for them.
+    public init(
+        _ configuration: AgentConfiguration, exporter: PrometheusExporter, isReplacing: Bool = false,
+        pulse: Pulse? = nil
+    ) {
+        self.pulse = pulse
         self.configuration = configuration
         self.exporter = exporter
         self.isReplacing = isReplacing
@@ -84,6 +90,7 @@ public struct NodeAgent: Sendable {
             try requireFuse()
             let parts = try AgentParts(configuration, store: store, holds: holds, logger: logger)
             exporter.beforeScrape { parts.collectGauges() }
+            pulse?.watch { parts.volumes.compactMap(\.busyFor).max() }
             try await group(parts).run()
             return nil
         } catch let error as AgentError {

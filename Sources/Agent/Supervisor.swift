@@ -9,8 +9,9 @@ import Synchronization
 /// It does nothing else, so that nothing can happen to it. SIGTERM and SIGINT are passed on. SIGUSR2 starts the program
 /// that is at its path now beside the one that runs, which hands over and leaves.
 public final class Supervisor {
-    /// How long a start may take before the first sign of life: the recovery of a large store.
-    private static let startLimit: UInt64 = 60_000
+    /// How long the first sign of life may take where the watchdog's limit is shorter: it is given before anything else
+    /// is done, but by a program that a cold disk has to read first.
+    private static let firstSignLimit: UInt64 = 15_000
     /// How long an agent may take to end: more than its own limit.
     private static let endLimit: UInt64 = 25_000
     /// How often limits are looked at.
@@ -26,6 +27,7 @@ public final class Supervisor {
         let pulse: Int32
         let begin: UInt64
         var lastPulse: UInt64?
+        var isKilled = false
     }
 
     private let program: String
@@ -95,10 +97,13 @@ public final class Supervisor {
             var raw: Int32 = 0
             if waitpid(pid, &raw, WNOHANG) != 0 { unreaped.remove(pid) }
         }
-        for child in children where killAt == nil {
+        for (index, child) in children.enumerated() where killAt == nil && !child.isKilled {
             let silence = now() - (child.lastPulse ?? child.begin)
-            guard silence > (child.lastPulse == nil ? Supervisor.startLimit : watchdog) else { continue }
+            guard silence > (child.lastPulse == nil ? max(watchdog, Supervisor.firstSignLimit) : watchdog) else {
+                continue
+            }
             log("process \(child.pid) does not answer for \(silence) ms and is killed")
+            children[index].isKilled = true
             kill(child.pid, SIGKILL)
         }
     }

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 /// One thread that serves a session. Its memory is the owner's, who frees `request.mem` and `reply` after joining.
@@ -39,11 +40,28 @@ struct cfuse_worker {
     int deferred;
     /// It was another agent's, who may have begun it.
     int inherited;
+    /// Since when it is at the request that it is at, by cfuse_now(); 0: it waits for one.
+    uint64_t busy_since;
     /// Called once before the first read.
     void (*on_begin)(struct cfuse_worker *worker);
     /// Processes the request that was read.
     void (*serve)(struct cfuse_worker *worker);
 };
+
+/// Nanoseconds of a clock that costs next to nothing and is right to some milliseconds.
+static inline uint64_t cfuse_now(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static inline void cfuse_set_busy(struct cfuse_worker *worker, uint64_t since) {
+    __atomic_store_n(&worker->busy_since, since, __ATOMIC_RELAXED);
+}
+
+static inline uint64_t cfuse_busy_since(const struct cfuse_worker *worker) {
+    return __atomic_load_n(&worker->busy_since, __ATOMIC_RELAXED);
+}
 
 /// What every thread does first. The threads are in C because a thread that waits for the kernel can only be ended by cancelling it while the
 /// mount lives on in another mount namespace, and cancelling unwinds the stack: no Swift frame may be on it.
@@ -69,7 +87,9 @@ static inline void *cfuse_worker_run(void *argument) {
         pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
         if (count == -EINTR || count == -EAGAIN) continue;
         if (count <= 0) break;
+        cfuse_set_busy(worker, cfuse_now());
         fuse_session_process_buf(worker->session, &worker->request);
+        cfuse_set_busy(worker, 0);
         if (worker->initialised) {
             worker->initialised = 0;
             worker->on_initialised(worker->context);
@@ -84,7 +104,9 @@ static inline void *cfuse_worker_run(void *argument) {
 static inline void *cfuse_held_worker_run(void *argument) {
     struct cfuse_worker *worker = (struct cfuse_worker *)argument;
     cfuse_worker_begin(worker);
+    cfuse_set_busy(worker, cfuse_now());
     worker->on_begin(worker);
+    cfuse_set_busy(worker, 0);
     while (!fuse_session_exited(worker->session)) {
         pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
         ssize_t count = read(worker->device, worker->request.mem, worker->capacity);
@@ -92,7 +114,9 @@ static inline void *cfuse_held_worker_run(void *argument) {
         if (count < 0 && (errno == EINTR || errno == EAGAIN || errno == ENOENT)) continue;
         if (count <= 0) break;
         worker->request.size = (size_t)count;
+        cfuse_set_busy(worker, cfuse_now());
         worker->serve(worker);
+        cfuse_set_busy(worker, 0);
         if (worker->initialised) {
             worker->initialised = 0;
             worker->on_initialised(worker->context);

@@ -70,6 +70,10 @@ public final class Session: Sendable {
         core.lifecycle.withLock { $0.initialised && !$0.endRequested }
     }
 
+    /// For how long every thread has been at one and the same request; nil where one waits for requests. What is at hand
+    /// is answered within microseconds and what is not by a task, so one that is busy is so for moments only.
+    public var busyFor: Duration? { core.busyFor() }
+
     /// Whether the kernel reads as far ahead as the options say; if sysfs is not writable it is 128 KiB.
     public var readAheadSet: Bool {
         core.lifecycle.withLock(\.readAheadSet)

@@ -27,6 +27,7 @@ extension SessionCore {
             end()
             throw FUSEError(.threads, "\(mountPoint): a thread could not be started; raise the limit on processes")
         }
+        lifecycle.change { $0.threadsStarted = true }
         lifecycle.wait { $0.initialised || $0.ended }
         if !lifecycle.withLock(\.initialised) {
             throw FUSEError(.mount, "\(mountPoint): the kernel ended the mount before it was in use")

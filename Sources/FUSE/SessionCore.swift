@@ -24,6 +24,8 @@ final class SessionCore: @unchecked Sendable {
         var closing = false
         var ended = false
         var readAheadSet = false
+        /// Every thread was started.
+        var threadsStarted = false
         /// Calls from outside of the session's threads that are using libfuse's session.
         var users = 0
         var waiters: [Int: CheckedContinuation<Void, Never>] = [:]
@@ -123,6 +125,21 @@ final class SessionCore: @unchecked Sendable {
         let reply = PendingReply(core: self, token: token, limit: limit)
         let task = Task.immediate { await body(reply) }
         pending.attach(task, to: token)
+    }
+
+    /// For how long the thread that is free the soonest has been at its request; nil where one waits for requests.
+    func busyFor() -> Duration? {
+        guard lifecycle.withLock(\.threadsStarted) else { return nil }
+        return withSession { _ -> Duration? in
+            let now = cfuse_now()
+            var least: UInt64 = .max
+            for worker in workers {
+                let since = cfuse_busy_since(worker)
+                guard since != 0 else { return nil }
+                least = min(least, now > since ? now - since : 0)
+            }
+            return workers.isEmpty ? nil : .nanoseconds(Int64(clamping: least))
+        } ?? nil
     }
 
     /// Calls into libfuse's session from any thread; nil if there is none.

@@ -244,6 +244,8 @@ public final class Holder {
     }
 
     private func linger() {
+        // The successor has them. Kept here as well they would keep a connection of the kernel's from ending with it.
+        for mount in mounts.values { end(mount, false) }
         mounts = [:]
         connections = [:]
         while lingers, !hasToEnd.load(ordering: .relaxed) { poll(nil, 0, Holder.tick) }

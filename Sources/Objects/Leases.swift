@@ -40,7 +40,7 @@ final class Leases: Sendable {
     func grant(_ manifest: Digest, for duration: Duration, to agent: AgentID) async -> Bool {
         let lease = Lease(manifest: manifest, agent: agent)
         guard duration > .zero else {
-            await end([lease])
+            await end(lease)
             return true
         }
         let duration = min(duration, longest)
@@ -53,11 +53,15 @@ final class Leases: Sendable {
         return false
     }
 
-    /// Ends the leases whose time is over.
-    func expire() async {
-        let now = ContinuousClock.now
-        let over = leases.withLockedValue { leases in leases.filter { $0.value.until <= now }.map(\.key) }
-        await end(over)
+    /// Ends the leases whose time is over. Who kept one in our place was asked to for the same time, so it need not be
+    /// told: that could wait for an agent that does not answer.
+    func expire(at now: ContinuousClock.Instant = .now) {
+        let over = leases.withLockedValue { leases in
+            let over = leases.filter { $0.value.until <= now }.map(\.key)
+            for lease in over { leases[lease] = nil }
+            return over
+        }
+        for lease in over { objects.release(lease.manifest) }
     }
 
     /// Leases at this time.
@@ -80,17 +84,13 @@ final class Leases: Sendable {
         return isGranted
     }
 
-    private func end(_ ended: [Lease]) async {
-        for lease in ended {
-            let (terms, isLast) = leases.withLockedValue { leases in
-                let terms = leases.removeValue(forKey: lease)
-                return (terms, terms?.source != nil && !leases.keys.contains { $0.manifest == lease.manifest })
-            }
-            guard let terms else { continue }
-            objects.release(lease.manifest)
-            if isLast, let source = terms.source {
-                _ = try? await peers.lease(lease.manifest, from: source, for: .zero)
-            }
+    private func end(_ lease: Lease) async {
+        let (terms, isLast) = leases.withLockedValue { leases in
+            let terms = leases.removeValue(forKey: lease)
+            return (terms, terms?.source != nil && !leases.keys.contains { $0.manifest == lease.manifest })
         }
+        guard let terms else { return }
+        objects.release(lease.manifest)
+        if isLast, let source = terms.source { _ = try? await peers.lease(lease.manifest, from: source, for: .zero) }
     }
 }

@@ -6,7 +6,7 @@ import Storage
 
 extension ObjectCache {
     /// The most keys that a directory may have below it to be renamed: each is two publications.
-    static let renameCountMax = 100_000
+    public static let renameCountMax = 100_000
 
     /// What a key names now, as far as this agent knows; nil for nothing.
     public func lookup(_ key: Key) throws(ObjectError) -> Entry? {
@@ -181,38 +181,46 @@ extension ObjectCache {
         guard !to.isBelow(from.text) else {
             throw ObjectError(.unsupported, "\(from) can't be moved below itself")
         }
+        return try await attempting(from) { () throws(ObjectError) in
+            try await renameAsSeen(from, to: to, exclusive: exclusive)
+        }
+    }
+
+    /// Nil where something changed meanwhile.
+    private func renameAsSeen(
+        _ from: Key, to: Key, exclusive: Bool
+    ) async throws(ObjectError) -> [(old: Entry, new: Entry)]? {
         try checkParents(of: to)
         let moved = try subtree(from)
         guard let first = moved.first else { throw try absence(from) }
         let movesDirectory = first.key != from || first.body == .directory
         try checkTarget(to, of: from, movesDirectory: movesDirectory, exclusive: exclusive)
-        var changes: [Publication.Change] = []
         var pairs: [(old: Entry, new: Entry)] = []
         for old in moved {
             do {
                 let key = try old.key.moved(from: from, to: to)
                 let new = Entry(key: key, version: directory.nextVersion(), body: old.body, metadata: old.metadata)
-                changes += self.changes(to: new)
-                changes.append(tombstone(old))
                 pairs.append((old, new))
             } catch {
                 throw ObjectError(error)
             }
         }
-        try await publish(changes)
-        return pairs
+        return try await republish(pairs, absent: exclusive ? to : nil) ? pairs : nil
     }
 
     /// Sets mode or time of an object, a link or a directory.
     public func setMetadata(_ key: Key, mode: UInt16?, modified: Int64?) async throws(ObjectError) -> Entry {
-        guard let old = try lookup(key) else { throw try absence(key) }
-        var metadata = old.metadata
-        if let mode { metadata.mode = mode & 0o7777 }
-        if let modified { metadata.modified = modified }
-        guard metadata != old.metadata else { return old }
-        let new = Entry(key: key, version: directory.nextVersion(), body: old.body, metadata: metadata)
-        try await publish(changes(to: new))
-        return new
+        try await attempting(key) { () throws(ObjectError) in
+            guard let old = try lookup(key) else { throw try absence(key) }
+            var metadata = old.metadata
+            if let mode { metadata.mode = mode & 0o7777 }
+            if let modified { metadata.modified = modified }
+            guard metadata != old.metadata else { return old }
+            // Just above what it follows from: other bytes that somebody publishes meanwhile, here or elsewhere, win.
+            let version = Entry(removing: old, by: directory.agent).version
+            let new = Entry(key: key, version: version, body: old.body, metadata: metadata)
+            return try await republish([(old, new)]) ? new : nil
+        }
     }
 }
 
@@ -294,6 +302,47 @@ extension ObjectCache {
             return [.entry(entry)]
         }
         return [.entry(entry), .holding(manifest: manifest, held: false)]
+    }
+
+    /// How often a change begins anew because the key got another version meanwhile: a key that is published faster than
+    /// that for so long is in somebody else's hands.
+    private static let attemptsMax = 16
+
+    /// Repeats a change that follows from what keys name until they still name it when it is published.
+    private func attempting<R>(
+        _ key: Key, _ body: () async throws(ObjectError) -> R?
+    ) async throws(ObjectError) -> R {
+        for _ in 0..<ObjectCache.attemptsMax {
+            if let result = try await body() { return result }
+        }
+        throw ObjectError(.busy, "\(key) is being published again and again; try later")
+    }
+
+    /// Publishes the same bytes under other entries; an old key that is not the new one is removed, unless somebody
+    /// publishes other bytes there meanwhile.
+    ///
+    /// They are kept meanwhile: where the collector gives an object up, its keys are gone or only point elsewhere when
+    /// that is over, and none may be made of what they were before.
+    ///
+    /// - Parameter absent: a key that must name nothing.
+    /// - Returns: false where an old entry is not its key's any more, because it was evicted, removed or replaced: what
+    ///   another agent published meanwhile is newer and must not be undone.
+    private func republish(_ pairs: [(old: Entry, new: Entry)], absent: Key? = nil) async throws(ObjectError) -> Bool {
+        do {
+            return try await openObjects.keeping(pairs.compactMap(\.old.manifest)) {
+                var changes: [Publication.Change] = []
+                var seen: [ChangeGroup.Seen] = []
+                for (old, new) in pairs {
+                    changes += self.changes(to: new)
+                    if old.key != new.key { changes.append(.entry(Entry(removing: old, by: directory.agent))) }
+                    seen.append(ChangeGroup.Seen(old.key, old.version))
+                }
+                if let absent { seen.append(ChangeGroup.Seen(absent, nil)) }
+                return try await directory.publish(ChangeGroup(changes, seen: seen))
+            }
+        } catch {
+            throw ObjectError.from(error)
+        }
     }
 
     func publish(_ changes: [Publication.Change]) async throws(ObjectError) {

@@ -311,7 +311,7 @@ extension ObjectCache {
     private func watchSpace() async {
         while !Task.isCancelled {
             flushReads()
-            await leases.expire()
+            leases.expire()
             let over = space.ledger.overuse()
             if over > 0 {
                 do {

@@ -183,10 +183,25 @@ extension ObjectWriter {
             return entry
         }
         if durable { try await cache.blocking { try self.cache.store.chunks.sync() } }
-        let entry = Entry(key: key, version: cache.directory.nextVersion(), body: body, metadata: metadata)
-        _ = try await cache.directory.publish([.entry(entry)], patient: patient && !durable)
+        let entry = try await publish(key, body, metadata, patient: patient && !durable)
         if durable { try await cache.blocking { try self.cache.store.catalog.sync() } }
         return entry
+    }
+
+    /// How often the name is given again where somebody else gave it in between: each takes a moment at most.
+    private static let publicationsMax = 16
+
+    /// What was closed last is what the key names, also where it got another version between the choice of this one's
+    /// and its publication.
+    private func publish(
+        _ key: Key, _ body: Entry.Body, _ metadata: Metadata, patient: Bool
+    ) async throws -> Entry {
+        for _ in 0..<ObjectWriter.publicationsMax {
+            let entry = Entry(key: key, version: cache.directory.nextVersion(), body: body, metadata: metadata)
+            let published = try await cache.directory.publish([.entry(entry)], patient: patient)
+            if !published.isEmpty { return entry }
+        }
+        throw ObjectError(.busy, "\(key) was published by others each time that it was to be")
     }
 
     /// The key with ``tornSuffix``; cut before it where the limits of a key leave no room.

@@ -67,8 +67,18 @@ final class OpenObjects: Sendable {
     ///
     /// Where the collector is giving up an equal one, this waits for the end of that: it takes as long as a publication.
     func keeping<R>(_ manifest: Digest, _ body: () async throws -> R) async rethrows -> R {
-        keep(manifest)
-        defer { release(manifest) }
+        try await keeping([manifest], body)
+    }
+
+    /// The same for several.
+    func keeping<R>(_ manifests: [Digest], _ body: () async throws -> R) async rethrows -> R {
+        for manifest in manifests { keep(manifest) }
+        defer { for manifest in manifests { release(manifest) } }
+        for manifest in manifests { await untilLeft(manifest) }
+        return try await body()
+    }
+
+    private func untilLeft(_ manifest: Digest) async {
         await withCheckedContinuation { continuation in
             let now = state.withLockedValue { state in
                 guard state.leaving[manifest] != nil else { return true }
@@ -77,7 +87,6 @@ final class OpenObjects: Sendable {
             }
             if now { continuation.resume() }
         }
-        return try await body()
     }
 
     /// Keeps an object until as many calls of ``release(_:)``.

@@ -79,9 +79,20 @@ public final class Directory: Sendable {
     /// - Returns: what was published; a change whose key has a higher version by now is not among it.
     /// - Throws: ``StorageError``; nothing was published then.
     public func publish(_ changes: [Publication.Change], patient: Bool = false) async throws -> [Publication] {
-        let publications = try await queue.publish(changes, patient: patient)
+        let publications = try await queue.publish(ChangeGroup(changes), patient: patient) ?? []
         await spread(publications)
         return publications
+    }
+
+    /// Publishes changes that follow from what was seen, all of them or none.
+    ///
+    /// - Returns: false where a key names something else by now, such as what another agent published meanwhile:
+    ///   nothing was published then.
+    /// - Throws: ``StorageError``; nothing was published then either.
+    public func publish(_ group: ChangeGroup) async throws -> Bool {
+        guard let publications = try await queue.publish(group, patient: false) else { return false }
+        await spread(publications)
+        return true
     }
 
     /// Ceases to hold objects: see ``Catalog/evict(_:by:sparingPinned:)``.

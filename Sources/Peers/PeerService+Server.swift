@@ -40,6 +40,13 @@ extension PeerService {
 
     /// Serves until graceful shutdown or cancellation.
     func serve() async throws {
+        let wait = PortWait(limit: limits.bind) { [self] in
+            logger.notice("the port is taken; waiting for it", metadata: ["listen": "\(configuration.listen)"])
+        }
+        try await wait.run(serveOnce)
+    }
+
+    private func serveOnce() async throws {
         let application = Application(
             responder: CallbackResponder<PeerRequestContext> { request, context in
                 await self.respond(to: request, context)

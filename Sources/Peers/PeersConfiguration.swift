@@ -64,6 +64,8 @@ public struct PeersConfiguration: Sendable {
         public var answer: Duration = .seconds(2)
         /// How long a publication waits for the acknowledgements of live peers (P5).
         public var acknowledge: Duration = .seconds(1)
+        /// How long the port may be somebody else's when this agent starts.
+        public var bind: Duration = PortWait.predecessorLimit
         /// How often names are resolved again.
         public var resolve: Duration = .seconds(10)
         /// How long a stream may be silent. The other side says that it still works on it every ``working``.

@@ -17,8 +17,8 @@ final class PublicationQueue: Sendable {
     static let groupCountMax = 512
 
     fileprivate struct Request {
-        let changes: [Publication.Change]
-        let continuation: CheckedContinuation<[Publication], any Error>
+        let group: ChangeGroup
+        let continuation: CheckedContinuation<[Publication]?, any Error>
     }
 
     fileprivate struct State {
@@ -44,11 +44,12 @@ final class PublicationQueue: Sendable {
     /// Numbers changes and applies them.
     ///
     /// - Parameter patient: nobody waits for it in particular.
-    /// - Throws: ``StorageError``; nothing was published then.
-    func publish(_ changes: [Publication.Change], patient: Bool) async throws -> [Publication] {
+    /// - Returns: nil where a key was not as it was seen: nothing was published then.
+    /// - Throws: ``StorageError``; nothing was published then either.
+    func publish(_ group: ChangeGroup, patient: Bool) async throws -> [Publication]? {
         try await withCheckedThrowingContinuation { continuation in
             let (starts, gathers) = state.withLockedValue { state in
-                state.waiting.append(Request(changes: changes, continuation: continuation))
+                state.waiting.append(Request(group: group, continuation: continuation))
                 if !patient { state.isUrgent = true }
                 return state.next()
             }
@@ -100,7 +101,7 @@ final class PublicationQueue: Sendable {
 
     private func commit(_ requests: [Request]) {
         do {
-            let published = try catalog.publish(groups: requests.map(\.changes), by: agent)
+            let published = try catalog.publish(groups: requests.map(\.group), by: agent)
             for (request, publications) in zip(requests, published) {
                 request.continuation.resume(returning: publications)
             }

@@ -23,30 +23,54 @@ public struct Applied: Sendable {
     public var advanced: [AgentID] = []
 }
 
+/// Changes that are published together, where the keys that they follow from are still what they were.
+public struct ChangeGroup: Sendable {
+    /// What a key named when the changes were decided on; nil: nothing.
+    public struct Seen: Sendable, Hashable {
+        public let key: Key
+        public let version: Version?
+
+        public init(_ key: Key, _ version: Version?) {
+            self.key = key
+            self.version = version
+        }
+    }
+
+    public let changes: [Publication.Change]
+    public let seen: [Seen]
+
+    public init(_ changes: [Publication.Change], seen: [Seen] = []) {
+        self.changes = changes
+        self.seen = seen
+    }
+}
+
 extension Catalog {
     /// Numbers changes of an agent and applies them, in one transaction.
     ///
     /// - Returns: the publications. A change whose entry is not above the version that is here is not among them.
     public func publish(_ changes: [Publication.Change], by agent: AgentID) throws(StorageError) -> [Publication] {
-        try publish(groups: [changes], by: agent)[0]
+        try publish(groups: [ChangeGroup(changes)], by: agent)[0] ?? []
     }
 
     /// The same for the changes of several publishers, in one transaction: all of them or none.
     ///
-    /// - Returns: for each group its publications.
-    public func publish(
-        groups: [[Publication.Change]],
-        by agent: AgentID
-    ) throws(StorageError) -> [[Publication]] {
+    /// - Returns: for each group its publications; nil where a key was not as it was seen: then none of the group is
+    ///   published.
+    public func publish(groups: [ChangeGroup], by agent: AgentID) throws(StorageError) -> [[Publication]?] {
         let now = wall()
         return try write("publish \(groups.count) groups of changes") { db in
             var writer = PublicationWriter(db: db, wallMilliseconds: now)
             var number = try writer.row(of: agent).upTo
-            var out: [[Publication]] = []
+            var out: [[Publication]?] = []
             out.reserveCapacity(groups.count)
-            for changes in groups {
+            for group in groups {
+                guard try group.seen.allSatisfy({ try Catalog.isAsSeen($0, in: db) }) else {
+                    out.append(nil)
+                    continue
+                }
                 var published: [Publication] = []
-                for change in changes {
+                for change in group.changes {
                     let publication = Publication(agent: agent, number: number + 1, change: change)
                     guard try writer.publish(publication) else { continue }
                     number += 1
@@ -58,6 +82,11 @@ extension Catalog {
             try writer.keepClock()
             return out
         }
+    }
+
+    private static func isAsSeen(_ seen: ChangeGroup.Seen, in db: Database) throws -> Bool {
+        let entry = try entry(seen.key.text, in: db)
+        return (entry?.isTombstone == false ? entry?.version : nil) == seen.version
     }
 
     /// Applies publications of others, in one transaction.

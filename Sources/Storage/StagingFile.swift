@@ -13,8 +13,6 @@ public final class StagingFile: Sendable {
         var size: UInt64 = 0
         var extents = Extents()
         var isClosed = false
-        /// It was closed and is empty, so that another staging file may have it.
-        var isClean = false
     }
 
     /// The claim that the file's bytes are counted against.
@@ -54,8 +52,9 @@ public final class StagingFile: Sendable {
 
     deinit {
         close()
-        // Only now: nobody is within a call that could write to a file that is another's by then.
-        if state.withLockedValue({ $0.isClean }) { folder.giveBack(slot) } else { folder.discard(slot) }
+        // Only now: nobody is within a call that could write to a file that is another's by then. One that was within a
+        // write when it was closed may have left bytes behind, which whoever has the file next would find in its holes.
+        if (try? slot.file.status())?.size == 0 { folder.giveBack(slot) } else { folder.discard(slot) }
     }
 
     private var file: Descriptor { slot.file }
@@ -92,7 +91,6 @@ public final class StagingFile: Sendable {
         change { state in
             state.size = max(state.size, end)
             state.extents.insert(offset..<end)
-            state.isClean = false
         }
     }
 
@@ -118,7 +116,6 @@ public final class StagingFile: Sendable {
         change { state in
             state.size = size
             state.extents.truncate(to: size)
-            state.isClean = false
         }
     }
 
@@ -136,13 +133,9 @@ public final class StagingFile: Sendable {
             return !state.isClosed
         }
         guard wasOpen else { return }
-        // A call on another thread may still write: then the file is not empty when the last reference goes, and its
-        // bytes would be another's.
-        let isCut = (try? file.truncate(to: 0)) != nil
-        change { state in
-            state.extents.truncate(to: 0)
-            state.isClean = isCut
-        }
+        // Where it cannot be cut it is removed with the last reference.
+        try? file.truncate(to: 0)
+        change { $0.extents.truncate(to: 0) }
     }
 
     private func checkOpen() throws(StorageError) {

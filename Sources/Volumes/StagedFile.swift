@@ -9,13 +9,17 @@ import Synchronization
 final class StagedFile: Sendable {
     private struct State {
         var handles = 0
+        /// Operations that change what it is or where it belongs: its publication waits for them.
+        var holds = 0
+        /// The last handle is closed.
+        var isClosed = false
         /// Those that were flushed and not used since: each may be closing.
         var closing: Set<UInt64> = []
         /// The key leads here: it was created here, or this was renamed onto it. Otherwise a published version does.
         var isVisible: Bool
         /// The name is gone: what was written is dropped at the last close.
         var isUnlinked = false
-        /// The last handle is closed; the publication is under way.
+        /// The last handle is closed and nobody holds it; the publication is under way.
         var isReleasing = false
         /// A predecessor saw that: nobody publishes it yet.
         var isLeft = false
@@ -32,6 +36,7 @@ final class StagedFile: Sendable {
     enum Flag {
         static let visible: UInt16 = 1
         static let unlinked: UInt16 = 2
+        /// The last handle is closed: a successor that finds none of it publishes it.
         static let releasing: UInt16 = 4
         static let modified: UInt16 = 8
         static let timePinned: UInt16 = 16
@@ -73,6 +78,8 @@ final class StagedFile: Sendable {
     /// Handles are open.
     var isHeld: Bool { state.withLockedValue { $0.handles > 0 } }
     var isUnlinked: Bool { state.withLockedValue { $0.isUnlinked } }
+    /// Its publication has ended, or was given up.
+    var isOver: Bool { state.withLockedValue { $0.isOver } }
     /// What came of it, once it is published.
     var published: Entry? { state.withLockedValue { $0.published } }
 
@@ -84,9 +91,37 @@ final class StagedFile: Sendable {
 
     /// One more handle. Returns false where the last one is closed already: wait for the end and open what is there.
     func retain() -> Bool {
+        order.withLockedValue { _ in
+            let (isOpen, wasClosed) = state.withLockedValue { state in
+                guard !state.isReleasing else { return (false, false) }
+                state.handles += 1
+                defer { state.isClosed = false }
+                return (true, state.isClosed)
+            }
+            if wasClosed, let note { note.journal.change(.staged, note.id, clear: Flag.releasing) }
+            return isOpen
+        }
+    }
+
+    /// Keeps the publication from beginning until as many calls of ``letGo()``: it is under the name, and with the
+    /// attributes, that the file has by then. No handle: closing ones need not wait for it.
+    ///
+    /// - Returns: false where the publication is under way: wait for its end and take what is there.
+    func hold() -> Bool {
         state.withLockedValue { state in
             guard !state.isReleasing else { return false }
-            state.handles += 1
+            state.holds += 1
+            return true
+        }
+    }
+
+    /// Returns true where the last handle was closed meanwhile: the caller publishes or discards, then calls
+    /// ``end(_:)``.
+    func letGo() -> Bool {
+        state.withLockedValue { state in
+            state.holds -= 1
+            guard state.holds == 0, state.isClosed, !state.isReleasing else { return false }
+            state.isReleasing = true
             return true
         }
     }
@@ -110,22 +145,27 @@ final class StagedFile: Sendable {
         }
     }
 
-    /// One handle less. Returns true for the last one: the caller publishes or discards, then calls ``end(_:)``.
+    /// One handle less. Returns true for the last one of a file that nobody holds: the caller publishes or discards,
+    /// then calls ``end(_:)``.
     func release(_ handle: UInt64 = 0) -> Bool {
-        let isLast = state.withLockedValue { state in
-            state.closing.remove(handle)
-            state.handles -= 1
-            guard state.handles == 0 else { return false }
-            state.isReleasing = true
-            return true
+        order.withLockedValue { _ in
+            let (isClosed, isLast) = state.withLockedValue { state in
+                state.closing.remove(handle)
+                state.handles -= 1
+                guard state.handles == 0 else { return (false, false) }
+                state.isClosed = true
+                state.isReleasing = state.holds == 0
+                return (true, state.isReleasing)
+            }
+            if isClosed, let note { note.journal.change(.staged, note.id, set: Flag.releasing) }
+            return isLast
         }
-        if isLast { set(Flag.releasing) }
-        return isLast
     }
 
     /// A predecessor saw the last handle closed.
     func beginRelease() {
         state.withLockedValue { state in
+            state.isClosed = true
             state.isReleasing = true
             state.isLeft = true
         }
@@ -142,6 +182,12 @@ final class StagedFile: Sendable {
     func unlink() {
         state.withLockedValue { $0.isUnlinked = true }
         set(Flag.unlinked)
+    }
+
+    /// The name is not gone after all.
+    func relink() {
+        state.withLockedValue { $0.isUnlinked = false }
+        set(0, clear: Flag.unlinked)
     }
 
     func becomeVisible() {
@@ -166,7 +212,7 @@ final class StagedFile: Sendable {
             if isDetached { resumable.base = nil }
             var flags: UInt16 = state.isVisible ? Flag.visible : 0
             if state.isUnlinked { flags |= Flag.unlinked }
-            if state.isReleasing { flags |= Flag.releasing }
+            if state.isClosed { flags |= Flag.releasing }
             if resumable.isModified || isDetached || isModifiedNoted.withLockedValue({ $0 }) { flags |= Flag.modified }
             if resumable.isTimePinned { flags |= Flag.timePinned }
             if resumable.isDurable { flags |= Flag.durable }

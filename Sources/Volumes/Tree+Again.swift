@@ -22,15 +22,12 @@ extension Tree {
 
     /// An earlier coming of the request renamed what is published: what inodes and files being written mean follows,
     /// where the agent died before it saw to that.
-    func isRenamed(_ from: Key, to: Key, by request: Request) throws -> Bool {
+    func isRenamed(_ from: Key, to: Key, by request: Request) async throws -> Bool {
         guard request.replay?.isBegun == true, try published(from) == nil else { return false }
         let file = staged[from]
         // One that is renamed while it is written leads to its new name before anything else is done.
         guard file?.isVisible != true, try published(to) != nil || staged[to] != nil else { return false }
-        if let file {
-            _ = staged.move(file, from: from, to: to)
-            file.rename(to: to)
-        }
+        if let file { await follow(file, from: from, to: to) }
         for version in nodes.published where PathText(version.key.text).isWithin(from.text) {
             let moved = try Key(PathText(version.key.text).moved(from: from.text, to: to.text))
             if let entry = try cache.lookup(moved) { nodes.replace(version.entry, with: entry) }
@@ -38,11 +35,17 @@ extension Tree {
         guard try cache.isDirectory(to.text) else { return true }
         nodes.moveDirectories(from: from.text, to: to.text)
         for (key, file) in staged.below(from.text) {
-            let moved = try Key(PathText(key.text).moved(from: from.text, to: to.text))
-            _ = staged.move(file, from: key, to: moved)
-            file.rename(to: moved)
+            await follow(file, from: key, to: try moved(key, from, to))
         }
         return true
+    }
+
+    /// A file that was being written when the agent died follows what was renamed. One that was closed by then is
+    /// published by whoever is first; here that is under its new name.
+    private func follow(_ file: StagedFile, from: Key, to: Key) async {
+        let isLeft = file.takeLeft()
+        move(file, from: from, to: to)
+        if isLeft { await publish(file) }
     }
 
     /// An earlier coming of the request had begun, and nothing is at the key any more.

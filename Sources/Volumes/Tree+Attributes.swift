@@ -44,21 +44,33 @@ extension Tree {
             return reply.attributes(attributes(of: node, inode: inode), timeout: timeout(of: node))
         }
         if let file = writtenFile(handle, node) {
-            return setAttributes(of: file, node, inode, changes, reply)
+            // Held: its last writer may close it meanwhile, and what is set is to be published.
+            if file.hold() { return setAttributes(of: file, node, inode, changes, reply) }
+            return reply.later { [self] reply in
+                await untilOver(file)
+                await setAttributes(ofPublished: nodes.node(inode) ?? node, inode, changes, reply)
+            }
         }
         // Owners are squashed to one: chown is accepted and changes nothing.
-        guard changes.size != nil || changes.mode != nil || changes.modified != nil, let key = key(of: node) else {
+        guard changes.size != nil || changes.mode != nil || changes.modified != nil, key(of: node) != nil else {
             return reply.attributes(attributes(of: node, inode: inode), timeout: timeout(of: node))
         }
-        reply.later { [self] reply in
-            do {
+        reply.later { await self.setAttributes(ofPublished: node, inode, changes, $0) }
+    }
+
+    private func setAttributes(
+        ofPublished node: Node, _ inode: UInt64, _ changes: AttributeChanges, _ reply: PendingReply
+    ) async {
+        do {
+            var after = node
+            if let key = key(of: node) {
                 if let size = changes.size { try await truncate(key, to: size) }
-                let after = try await setMetadata(key, node, changes)
-                // A reader's page cache belongs to this inode, so a new size is never told of it (P3).
-                reply.attributes(attributes(of: after, inode: inode), timeout: timeout(of: after))
-            } catch {
-                reply.error(.from(error))
+                after = try await setMetadata(key, node, changes)
             }
+            // A reader's page cache belongs to this inode, so a new size is never told of it (P3).
+            reply.attributes(attributes(of: after, inode: inode), timeout: timeout(of: after))
+        } catch {
+            reply.error(.from(error))
         }
     }
 
@@ -78,18 +90,28 @@ extension Tree {
     ) {
         guard let size = changes.size else {
             set(changes, of: file)
-            return reply.attributes(attributes(of: node, inode: inode), timeout: timeout(of: node))
+            let attributes = attributes(of: node, inode: inode)
+            guard file.letGo() else { return reply.attributes(attributes, timeout: timeout(of: node)) }
+            return reply.later { [self] reply in
+                await publish(file)
+                reply.attributes(attributes, timeout: timeout(of: node))
+            }
         }
         reply.later { [self] reply in
             do {
-                file.noteModified()
-                try await file.writer.truncate(to: size)
+                try await truncate(file, to: size)
                 set(changes, of: file)
                 reply.attributes(attributes(of: node, inode: inode), timeout: timeout(of: node))
             } catch {
                 reply.error(.from(error))
             }
+            await letGo(file)
         }
+    }
+
+    private func truncate(_ file: StagedFile, to size: UInt64) async throws {
+        file.noteModified()
+        try await file.writer.truncate(to: size)
     }
 
     private func set(_ changes: AttributeChanges, of file: StagedFile) {
@@ -139,7 +161,15 @@ extension Tree {
 
     /// truncate(2) without a handle: a writer of one change.
     private func truncate(_ key: Key, to size: UInt64) async throws {
-        if let file = await settledFile(key) { return try await file.writer.truncate(to: size) }
+        if let file = await heldFile(key) {
+            do {
+                try await truncate(file, to: size)
+            } catch {
+                await letGo(file)
+                throw error
+            }
+            return await letGo(file)
+        }
         guard let entry = try cache.lookup(key) else { throw Errno.notFound }
         guard entry.size != size else { return }
         let base = try cache.open(entry)

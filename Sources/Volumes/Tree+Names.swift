@@ -96,17 +96,18 @@ extension Tree {
         return nil
     }
 
-    /// The file that is being written at a key, with a handle of ours on it: its writers may close it meanwhile, and its
-    /// publication, under the name that it has by then, waits for ``letGo(_:)``.
-    private func heldFile(_ key: Key) async -> StagedFile? {
-        guard let file = staged[key] else { return nil }
-        if file.retain() { return file }
-        await untilOver(file)
+    /// The file that is being written at a key, held: its writers may close it meanwhile, and its publication, under the
+    /// name and with the attributes that it has by then, waits for ``letGo(_:)``.
+    func heldFile(_ key: Key) async -> StagedFile? {
+        while let file = staged[key], !file.isOver {
+            if file.hold() { return file }
+            await untilOver(file)
+        }
         return nil
     }
 
-    private func letGo(_ file: StagedFile) async {
-        guard file.release() else { return }
+    func letGo(_ file: StagedFile?) async {
+        guard let file, file.letGo() else { return }
         cache.hurry()
         await publish(file)
     }
@@ -160,68 +161,12 @@ extension Tree {
         if let outcome = request.replay?.outcome { return reply.error(outcome) }
         reply.later { [self] reply in
             do {
-                if try isRenamed(from, to: to, by: request) { return reply.done() }
+                if try await isRenamed(from, to: to, by: request) { return reply.done() }
                 try await rename(from, to: to, exclusive: flags & Tree.noReplace != 0)
                 reply.done()
             } catch {
                 reply.error(.from(error))
             }
-        }
-    }
-
-    private func rename(_ from: Key, to: Key, exclusive: Bool) async throws {
-        let file = await heldFile(from)
-        do {
-            try await rename(file, from, to, exclusive)
-        } catch {
-            if let file { await letGo(file) }
-            throw error
-        }
-        if let file { await letGo(file) }
-    }
-
-    private func rename(_ file: StagedFile?, _ from: Key, _ to: Key, _ exclusive: Bool) async throws {
-        let target = await settledFile(to)
-        if exclusive, target?.isVisible == true { throw Errno.exists }
-        if let file, file.isVisible {
-            try await rename(file, from, to: to, exclusive: exclusive)
-        } else {
-            try await renamePublished(from, to: to, exclusive: exclusive)
-            if let file {
-                _ = staged.move(file, from: from, to: to)
-                file.rename(to: to)
-            }
-        }
-        target?.unlink()
-        if let target { staged.remove(target, at: to) }
-    }
-
-    /// Renames what is still being written: it will be published under the new name.
-    private func rename(_ file: StagedFile, _ from: Key, to: Key, exclusive: Bool) async throws {
-        if try cache.isDirectory(to.text) { throw Errno.isDirectory }
-        if exclusive, try cache.lookup(to) != nil { throw Errno.exists }
-        try cache.checkParents(of: to)
-        file.becomeVisible()
-        _ = staged.move(file, from: from, to: to)
-        file.rename(to: to)
-        if try cache.lookup(from) != nil { try await changing([from]) { try await cache.remove(from) } }
-    }
-
-    private func renamePublished(_ from: Key, to: Key, exclusive: Bool) async throws {
-        // What is being published below a directory would else come out under its old name.
-        for (_, file) in staged.below(from.text) where file.isReleasing { await untilOver(file) }
-        let below = staged.below(from.text)
-        let isDirectory = try cache.isDirectory(from.text)
-        let pairs = try await changing([from, to]) {
-            try await cache.rename(from, to: to, exclusive: exclusive)
-        }
-        for pair in pairs { nodes.replace(pair.old, with: pair.new) }
-        guard isDirectory else { return }
-        nodes.moveDirectories(from: from.text, to: to.text)
-        for (key, file) in below {
-            let moved = try Key(PathText(key.text).moved(from: from.text, to: to.text))
-            _ = staged.move(file, from: key, to: moved)
-            file.rename(to: moved)
         }
     }
 }

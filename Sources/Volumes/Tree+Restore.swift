@@ -86,8 +86,9 @@ extension Tree {
             reopenings.begin(file, at: file.writer.key, pid: Int32(truncatingIfNeeded: record.b >> 32))
         }
         guard !file.isHeld else { return }
-        // The last handle is closed, and it is published with the others; or its creator never knew of one.
-        guard record.flags & StagedFile.Flag.releasing != 0 else { return drop(file) }
+        // The last handle is closed, and it is published with the others unless its name is gone; or its creator never
+        // knew of one.
+        guard record.flags & StagedFile.Flag.releasing != 0, !file.isUnlinked else { return drop(file) }
         file.beginRelease()
         file.settle()
     }
@@ -98,9 +99,14 @@ extension Tree {
         file.end(nil)
     }
 
+    /// How long requests that come again have before files that were closed are published: a rename that was under way
+    /// is to take what it moves with it. They come within the first milliseconds.
+    static let replayPause = Duration.milliseconds(50)
+
     /// Publishes what was closed and not yet published, and tells the kernel of names that lead elsewhere by now: the
     /// predecessor may have died between a publication and that.
     func finishRestored() async {
+        if !staged.releasing.isEmpty { try? await Task.sleep(for: Tree.replayPause) }
         // Not those that were closed since: their release publishes them.
         for file in staged.releasing where file.takeLeft() { await publish(file) }
         // An open that was told to come again, and whose caller died meanwhile, holds its file no longer.

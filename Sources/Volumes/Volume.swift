@@ -72,6 +72,9 @@ public final class Volume: Sendable {
     /// The kernel is connected.
     public var isServing: Bool { state.withLockedValue { $0.session?.isServing ?? false } }
 
+    /// For how long no thread of the mount has come to an end with its request; nil where one waits for requests.
+    public var busyFor: Duration? { state.withLockedValue { $0.session }?.busyFor }
+
     /// Makes the directory ready for a mount, which a holder makes.
     ///
     /// - Throws: ``VolumeError``.

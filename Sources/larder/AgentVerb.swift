@@ -46,7 +46,7 @@ struct AgentVerb: AsyncParsableCommand {
 
     func run() async throws {
         if supervise { return try superviseAgent() }
-        if pulse { Pulse.begin() }
+        let signs = pulse ? Pulse.begin() : nil
         var flags: [ConfigurationOverrides.Flag] = []
         if let site { flags.append(ConfigurationOverrides.Flag(path: "site", value: site)) }
         if let name { flags.append(ConfigurationOverrides.Flag(path: "name", value: name)) }
@@ -62,7 +62,7 @@ struct AgentVerb: AsyncParsableCommand {
         _ = try loaded.configuration.keyring()
         if check { return print(try loaded.configuration.yaml(), terminator: "") }
         let exporter = Telemetry.bootstrap(loaded.configuration.log)
-        try await NodeAgent(loaded.configuration, exporter: exporter, isReplacing: replace).run()
+        try await NodeAgent(loaded.configuration, exporter: exporter, isReplacing: replace, pulse: signs).run()
     }
 
     private func superviseAgent() throws {

@@ -84,6 +84,26 @@ struct CatalogTests {
         #expect(try box.catalog.entry(new.key) == new)
     }
 
+    @Test("Changes that follow from what was seen are published where it is still so, all of them or none")
+    func changesFollowFromWhatWasSeen() throws {
+        let box = try CatalogBox()
+        let agent = box.catalog.agent
+        let (old, new) = (try entry("ci/x", 1, agent), try entry("ci/y", 5, agent))
+        let gone = try entry("ci/x", 6, agent, .tombstone)
+        func rename(_ seen: ChangeGroup.Seen...) throws -> [Publication]? {
+            try box.catalog.publish(groups: [ChangeGroup([.entry(new), .entry(gone)], seen: seen)], by: agent)[0]
+        }
+        #expect(try rename(.init(old.key, old.version)) == nil, "it is not there yet")
+        _ = try box.catalog.publish([.entry(old)], by: agent)
+        #expect(try rename(.init(old.key, new.version)) == nil)
+        #expect(try rename(.init(old.key, old.version), .init(new.key, old.version)) == nil)
+        #expect(try rename(.init(old.key, nil)) == nil)
+        #expect(try box.catalog.entry(new.key) == nil)
+        #expect(try rename(.init(old.key, old.version), .init(new.key, nil))?.count == 2)
+        #expect(try rename(.init(old.key, old.version)) == nil, "it was removed")
+        #expect(try rename(.init(old.key, nil)) != nil)
+    }
+
     @Test("Directories are implied by live keys below them and go with the last one")
     func directoriesAreImplied() throws {
         let box = try CatalogBox()

@@ -77,6 +77,27 @@ import Testing
         #expect(try FileManager.default.contentsOfDirectory(atPath: staging).isEmpty)
     }
 
+    @Test("P2: what a write leaves behind that meets the close is not found in the holes of the next file")
+    func nothingOfAnother() async throws {
+        let store = try TemporaryDirectory().open()
+        let bytes = [UInt8](repeating: 0xaa, count: 5000)
+        for _ in 0..<300 {
+            let file = try StagingFileTests.make(store)
+            await withTaskGroup(of: Void.self) { group in
+                group.addTask {
+                    // Refused from the close on.
+                    while (try? bytes.withUnsafeBytes { try file.write($0, at: 0) }) != nil {}
+                }
+                group.addTask { file.close() }
+            }
+        }
+        for _ in 0..<100 {
+            let next = try StagingFileTests.make(store)
+            try [1].withUnsafeBytes { try next.write($0, at: 10_000) }
+            #expect(try StagingFileTests.contents(next).prefix(10_000).allSatisfy { $0 == 0 })
+        }
+    }
+
     @Test func aClosedFileRefuses() throws {
         let store = try TemporaryDirectory().open()
         let file = try StagingFileTests.make(store)

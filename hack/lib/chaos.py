@@ -6,8 +6,10 @@
   --publish DIR                it is published anew each time, with other bytes, through this mount of another agent
   --fault COMMAND              breaks something; run --times times at moments that --seed decides
   --least S --most S           how long after the last fault was got over the next one may come
+  --supervisors PIDS           of agents, whose processes are described where a call does not return
 
-Prints one line of JSON: faults, errors, wrong_bytes, longest_stall_s, and what was done meanwhile.
+Prints one line of JSON: faults, errors, wrong_bytes, longest_stall_s, and what was done meanwhile. Ends at the first
+call that does not return within CALL_LIMIT, after saying where every thread stands.
 """
 import argparse
 import hashlib
@@ -20,7 +22,13 @@ import sys
 import threading
 import time
 
+from stacks import describe_all
+
 PIECE = 1 << 20
+# A read may stall for 60 s (P6) and a holder keeps requests for as long; what takes longer never returns.
+CALL_LIMIT = 90
+# A fault is over when its process is gone or a link is mended, which the commands themselves wait 20 s for.
+FAULT_LIMIT = 120
 
 
 class Tally:
@@ -34,6 +42,9 @@ class Tally:
         self.stalled = ""
         self.steps = 0
         self.done = {}
+        self.faults = 0
+        # By thread: what it last began or ended, and when.
+        self.seen = {}
         self.over = threading.Event()
 
     def error(self, where, problem):
@@ -52,6 +63,15 @@ class Tally:
             if seconds > self.stall:
                 self.stall, self.stalled = seconds, where
 
+    def saw(self, where, when):
+        with self.lock:
+            self.seen[threading.get_native_id()] = (where, when)
+
+    def left(self):
+        """The thread that calls makes no more calls."""
+        with self.lock:
+            self.seen.pop(threading.get_native_id(), None)
+
     def finished(self, what):
         with self.lock:
             self.done[what] = self.done.get(what, 0) + 1
@@ -66,10 +86,30 @@ def difference(a, b):
 
 def timed(tally, where, call, *arguments):
     begin = time.monotonic()
+    tally.saw(where, begin)
     try:
         return call(*arguments)
     finally:
-        tally.took(where, time.monotonic() - begin)
+        end = time.monotonic()
+        tally.saw(f"after {where}", end)
+        tally.took(where, end - begin)
+
+
+def watching(tally, supervisors, end):
+    """Ends everything at the first call that does not return: what it holds up would never end."""
+
+    def run():
+        while not tally.over.wait(1):
+            now = time.monotonic()
+            with tally.lock:
+                late = [where for where, when in tally.seen.values() if now - when > CALL_LIMIT]
+            if late:
+                for where in late:
+                    tally.error("hang", f"{where} does not return for {CALL_LIMIT} s")
+                describe_all(supervisors)
+                end()
+
+    threading.Thread(target=run, daemon=True).start()
 
 
 def whole(tally, path, want):
@@ -99,7 +139,7 @@ def reading(tally, path, want):
 
 def mapping(tally, path, want, chance):
     """Pages of a mapping, in random order."""
-    with open(path, "rb") as file:
+    with timed(tally, "open", open, path, "rb") as file:
         with mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as view:
             for _ in range(200):
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
@@ -144,13 +184,35 @@ def writing(tally, folder, number, chance):
     tally.finished("written")
 
 
+def replacing(tally, folder, number, chance):
+    """A file that is renamed over one key and on over another while it is written: neither leaves anything behind."""
+    one, two = f"{folder}/first-{number % 4}", f"{folder}/second-{number % 4}"
+    for path in (one, two):
+        with timed(tally, "create", open, path, "wb") as file:
+            timed(tally, "write", file.write, chance.randbytes(chance.randrange(1, 100_000)))
+    pieces = [chance.randbytes(chance.randrange(1, 100_000)) for _ in range(3)]
+    file = timed(tally, "create", os.open, f"{folder}/new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    try:
+        timed(tally, "write", os.write, file, pieces[0])
+        timed(tally, "rename", os.rename, f"{folder}/new", one)
+        timed(tally, "write", os.write, file, pieces[1])
+        timed(tally, "rename", os.rename, one, two)
+        timed(tally, "write", os.write, file, pieces[2])
+    finally:
+        timed(tally, "close", os.close, file)
+    whole(tally, two, b"".join(pieces))
+    if timed(tally, "stat", os.path.exists, one):
+        tally.differs(f"{one} is still there", 1)
+    tally.finished("replaced")
+
+
 def naming(tally, folder, number):
     """Directories and links made, moved and removed: each exactly once, or an error tells."""
     one, two = f"{folder}/names-{number}", f"{folder}/moved-{number}"
     timed(tally, "mkdir", os.mkdir, one)
     timed(tally, "symlink", os.symlink, "target", f"{one}/link")
     timed(tally, "rename", os.rename, one, two)
-    if os.path.exists(one) or timed(tally, "readlink", os.readlink, f"{two}/link") != "target":
+    if timed(tally, "stat", os.path.exists, one) or timed(tally, "readlink", os.readlink, f"{two}/link") != "target":
         tally.differs(f"{two}: not what was moved there", 1)
     timed(tally, "unlink", os.unlink, f"{two}/link")
     timed(tally, "rmdir", os.rmdir, two)
@@ -160,7 +222,7 @@ def naming(tally, folder, number):
 def listing(tally, folder, names):
     """A directory that is being listed goes on where it was."""
     found = []
-    with os.scandir(folder) as entries:
+    with timed(tally, "list", os.scandir, folder) as entries:
         for entry in entries:
             found.append(entry.name)
             if len(found) % 100 == 0:
@@ -182,6 +244,7 @@ def forever(tally, what, body):
                 tally.error(what, problem)
                 time.sleep(0.2)
             number += 1
+        tally.left()
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
@@ -201,13 +264,13 @@ def publishing(tally, options, original):
         os.makedirs(os.path.dirname(there), exist_ok=True)
         with open(there + ".part", "wb") as file:
             file.write(bytes_now)
-        os.rename(there + ".part", there)
+        timed(tally, "rename", os.rename, there + ".part", there)
         here = f"{options.mount}/{name}"
         limit = time.monotonic() + 60
         while time.monotonic() < limit:
             try:
-                with open(here, "rb") as file:
-                    first = file.read(4096)
+                with timed(tally, "open", open, here, "rb") as file:
+                    first = timed(tally, "first bytes", file.read, 4096)
                 if first == bytes_now[:4096]:
                     break
             except FileNotFoundError:
@@ -233,13 +296,14 @@ def prepare(options, original):
 
 def inject(tally, options):
     chance = random.Random(options.seed)
-    faults = 0
     for number in range(options.times):
         time.sleep(chance.uniform(options.least, options.most))
         command = f"{options.fault} {number} {chance.randrange(1 << 30)}"
-        done = subprocess.run(["/bin/bash", "-c", command], stdin=subprocess.DEVNULL)
-        if done.returncode != 0:
-            tally.error("fault", f"'{command}' ended with {done.returncode}")
+        try:
+            subprocess.run(["/bin/bash", "-c", command], stdin=subprocess.DEVNULL, check=True, timeout=FAULT_LIMIT)
+        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as problem:
+            tally.error("fault", problem)
+            describe_all(options.supervisors)
             break
         # Survived is what moves again.
         before, limit = tally.steps, time.monotonic() + 90
@@ -247,55 +311,19 @@ def inject(tally, options):
             time.sleep(0.01)
         if tally.steps < before + 5:
             tally.error("fault", f"nothing moves any more after fault {number + 1}")
+            describe_all(options.supervisors)
             break
-        faults += 1
+        tally.faults += 1
         if (number + 1) % 20 == 0:
             print(f"chaos: {number + 1} faults, longest stall {tally.stall:.2f} s", file=sys.stderr)
-    return faults
 
 
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--mount", required=True)
-    parser.add_argument("--object", required=True)
-    parser.add_argument("--publish")
-    parser.add_argument("--fault", required=True)
-    parser.add_argument("--times", type=int, required=True)
-    parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--least", type=float, default=0.05)
-    parser.add_argument("--most", type=float, default=0.8)
-    options = parser.parse_args()
-    with open(options.object, "rb") as file:
-        original = file.read()
-    tally = Tally()
-    begin = time.monotonic()
-    if options.publish:
-        threads = [forever(tally, "publish", publishing(tally, options, original))]
-    else:
-        folder, names = prepare(options, original)
-        path = f"{folder}/object"
-        threads = [
-            forever(tally, "read", lambda _: reading(tally, path, original)),
-            forever(tally, "map", lambda n: mapping(tally, path, original, random.Random(n))),
-            forever(tally, "write", lambda n: writing(tally, folder, n, random.Random(n))),
-            forever(tally, "names", lambda n: naming(tally, folder, n)),
-            forever(tally, "list", lambda _: listing(tally, f"{folder}/many", names)),
-        ]
-    faults = inject(tally, options)
-    # What was begun is to end, after the last fault too.
-    ended = dict(tally.done)
-    limit = time.monotonic() + 60
-    while any(tally.done.get(k, 0) <= n for k, n in ended.items()) and time.monotonic() < limit:
-        time.sleep(0.05)
-    tally.over.set()
-    for thread in threads:
-        thread.join(60)
-        if thread.is_alive():
-            tally.error("end", "a call does not return")
+def finish(tally, options, original, begin):
+    """Says what happened, and ends at once: threads that hang must not keep this from ending."""
     print(
         json.dumps(
             {
-                "faults": faults,
+                "faults": tally.faults,
                 "errors": tally.errors,
                 "wrong_bytes": tally.wrong,
                 "longest_stall_s": round(tally.stall, 3),
@@ -306,9 +334,58 @@ def main():
             }
         )
     )
-    # Threads that hang must not keep this from ending.
     sys.stdout.flush()
-    os._exit(0 if tally.errors == 0 and tally.wrong == 0 and faults == options.times else 1)
+    os._exit(0 if tally.errors == 0 and tally.wrong == 0 and tally.faults == options.times else 1)
+
+
+def parse():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--mount", required=True)
+    parser.add_argument("--object", required=True)
+    parser.add_argument("--publish")
+    parser.add_argument("--fault", required=True)
+    parser.add_argument("--times", type=int, required=True)
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--least", type=float, default=0.05)
+    parser.add_argument("--most", type=float, default=0.8)
+    parser.add_argument("--supervisors", type=str.split, default=[])
+    return parser.parse_args()
+
+
+def main():
+    options = parse()
+    with open(options.object, "rb") as file:
+        original = file.read()
+    tally = Tally()
+    begin = time.monotonic()
+    watching(tally, options.supervisors, lambda: finish(tally, options, original, begin))
+    if options.publish:
+        threads = [forever(tally, "publish", publishing(tally, options, original))]
+    else:
+        folder, names = timed(tally, "prepare", prepare, options, original)
+        path = f"{folder}/object"
+        threads = [
+            forever(tally, "read", lambda _: reading(tally, path, original)),
+            forever(tally, "map", lambda n: mapping(tally, path, original, random.Random(n))),
+            forever(tally, "write", lambda n: writing(tally, folder, n, random.Random(n))),
+            forever(tally, "replace", lambda n: replacing(tally, folder, n, random.Random(n))),
+            forever(tally, "names", lambda n: naming(tally, folder, n)),
+            forever(tally, "list", lambda _: listing(tally, f"{folder}/many", names)),
+        ]
+    tally.left()
+    inject(tally, options)
+    # What was begun is to end, after the last fault too.
+    ended = dict(tally.done)
+    limit = time.monotonic() + 60
+    while any(tally.done.get(k, 0) <= n for k, n in ended.items()) and time.monotonic() < limit:
+        time.sleep(0.05)
+    tally.over.set()
+    for thread in threads:
+        thread.join(60)
+    if any(thread.is_alive() for thread in threads):
+        tally.error("end", "a call does not return")
+        describe_all(options.supervisors)
+    finish(tally, options, original, begin)
 
 
 if __name__ == "__main__":
