@@ -211,6 +211,17 @@ public final class Directory: Sendable {
                     .malformed, "publications of \(agent) up to \(span.upTo); \(known[agent] ?? 0) is known")
             }
         }
+        // Holdings that go along with an entry may lie in no span.
+        var strangers: Set<AgentID> = []
+        for publication in message.publications {
+            let agent = publication.agent
+            let most = agent == self.agent ? ownUpTo ?? 0 : (known[agent] ?? 0) + Directory.numberSkipMax
+            guard publication.number <= most else {
+                throw ContentError(.malformed, "publication \(publication.number) of \(agent); at most \(most) may be")
+            }
+            if known[agent] == nil, message.spans[agent] == nil { strangers.insert(agent) }
+        }
+        agentCount += strangers.count
         guard agentCount <= limits.agentsMax else {
             throw ContentError(.malformed, "publications of \(agentCount) agents; \(limits.agentsMax) may be known")
         }

@@ -14,8 +14,7 @@ extension PeerService {
     func push(to agent: AgentID) async {
         while let (peer, after) = replicator.owed(to: agent) {
             do {
-                let all = try await gather(after, wait: limits.acknowledge)
-                let message = PublicationCheck.told(all, to: rights(of: agent))
+                let message = try await gather(after, for: agent, rights(of: agent), wait: limits.acknowledge)
                 let isLink = peer.identity.site != configuration.site
                 let body = Envelope.seal(message.encoded(), compress: isLink)
                 count(.sent, body.count, site: peer.identity.site)
@@ -42,15 +41,28 @@ extension PeerService {
         }
     }
 
-    /// What is still current above the numbers, in one message of limited size.
-    func gather(_ after: [AgentID: UInt64], wait: Duration = .zero) async throws -> PublicationMessage {
+    /// What is still current above the numbers and may be told to an agent, in one message of limited size.
+    func gather(
+        _ after: [AgentID: UInt64],
+        for receiver: AgentID,
+        _ rights: Rights,
+        wait: Duration = .zero
+    ) async throws -> PublicationMessage {
         let catalog = directory.catalog
         let limits = self.limits
         let own = agent
         return try await NIOThreadPool.singleton.runIfActive {
-            try PublicationMessage.gather(after, first: own, wait: wait, limits: limits) { publisher, number, limit in
+            let all = try PublicationMessage.gather(after, first: own, wait: wait, limits: limits) {
+                publisher, number, limit in
                 try catalog.publications(of: publisher, after: number, limit: limit)
             }
+            return try PublicationCheck.told(
+                all,
+                to: receiver,
+                rights,
+                namespaces: catalog.namespaces(of:),
+                holdings: catalog.holdings(of:)
+            )
         }
     }
 

@@ -60,14 +60,16 @@ public struct PublicationMessage: Sendable {
         try reader.end()
     }
 
-    /// An agent speaks for itself: the version of an entry names the agent that published it, within a span.
+    /// An agent speaks for itself: the version of an entry names the agent that published it, within a span. Holdings
+    /// may lie outside: they go along with the entry of their object.
     private static func check(
         _ publication: Publication,
         _ spans: [AgentID: PublicationSpan]
     ) throws(ContentError) {
+        guard case .entry(let entry) = publication.change else { return }
         guard let span = spans[publication.agent], publication.number > span.after, publication.number <= span.upTo
         else { throw ContentError(.malformed, "a publication lies outside its span") }
-        if case .entry(let entry) = publication.change, entry.version.agent != publication.agent {
+        if entry.version.agent != publication.agent {
             throw ContentError(.malformed, "a publication of \(publication.agent) holds another agent's version")
         }
     }

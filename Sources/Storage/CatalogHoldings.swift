@@ -18,4 +18,23 @@ extension Catalog {
             return held == 0
         }
     }
+
+    /// Who holds an object, as they published it.
+    public func holdings(of manifest: Digest) throws(StorageError) -> [Publication] {
+        try read("find the holdings of \(manifest)") { db in
+            let statement = try db.cachedStatement(
+                sql: """
+                    SELECT a.name, h.number FROM holdings h JOIN agents a ON a.id = h.agent
+                    WHERE h.manifest = ? AND h.held = 1 ORDER BY a.name
+                    """
+            )
+            return try Row.fetchAll(statement, arguments: [Data(manifest.bytes)]).map { row in
+                Publication(
+                    agent: try AgentRows.decode(row[0]),
+                    number: UInt64(bits: row[1]),
+                    change: .holding(manifest: manifest, held: true)
+                )
+            }
+        }
+    }
 }
