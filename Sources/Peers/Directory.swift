@@ -255,6 +255,34 @@ public final class Directory: Sendable {
         if !changes.isEmpty { _ = try await publish(changes) }
     }
 
+    /// Gives a number to nothing and tells it: a sign of life for those who are told through others.
+    func beat() async throws {
+        let (catalog, agent) = (catalog, agent)
+        let number = try await NIOThreadPool.singleton.runIfActive { try catalog.skipNumber(of: agent) }
+        await replicator.published(number: number, limit: limits.acknowledge)
+    }
+
+    /// Removes the keys of objects that none but these agents hold (P1).
+    ///
+    /// - Parameter mayRemove: which keys may be removed from here.
+    /// - Returns: how many were removed.
+    func bury(_ agents: Set<AgentID>, mayRemove: @escaping @Sendable (Key) -> Bool) async throws -> Int {
+        let catalog = self.catalog
+        var count = 0
+        while true {
+            let changes = try await NIOThreadPool.singleton.runIfActive {
+                try catalog.objects(heldOnlyBy: agents, limit: Unheld.objectsAtOnce).flatMap { manifest in
+                    let entries = try catalog.keys(of: manifest).filter(mayRemove).compactMap { try catalog.entry($0) }
+                    return Unheld.removals(of: entries, by: catalog.agent, holders: [], hasGivenUp: true)
+                }
+            }
+            guard !changes.isEmpty else { return count }
+            let published = try await publish(changes)
+            guard !published.isEmpty else { return count }
+            count += published.count
+        }
+    }
+
     /// Looks at another's clock, and reports one that is too far ahead. It is not taken over: versions are above every
     /// version seen, and one clock that is wrong within the limit shall not set those of all that hear it.
     func check(clock time: HybridTime, of other: AgentID) {

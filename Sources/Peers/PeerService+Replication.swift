@@ -147,6 +147,32 @@ extension PeerService {
         }
     }
 
+    /// Shows that this agent lives.
+    func beat() async {
+        do {
+            try await directory.beat()
+        } catch {
+            logger.warning("no sign of life given", metadata: ["error": "\(error)"])
+        }
+    }
+
+    /// Removes the keys of what only agents held that are gone for good, as far as this agent may.
+    func bury(_ agents: Set<AgentID>) async {
+        let rights = ownRights
+        do {
+            let count = try await directory.bury(agents) { rights.mayPublish(String($0.namespace)) }
+            guard count > 0 else { return }
+            logger.notice(
+                "keys removed whose only holders are gone for good",
+                metadata: ["keys": "\(count)", "unheard": "\(limits.absence)"]
+            )
+        } catch is CancellationError {
+            // The agent stops; who judges next removes them.
+        } catch {
+            logger.error("keys of agents that are gone not removed", metadata: ["error": "\(error)"])
+        }
+    }
+
     /// Logs the first lie of an agent.
     func reportLie(_ agent: AgentID, _ name: String, _ message: String) {
         let isNew = state.withLockedValue { state in
