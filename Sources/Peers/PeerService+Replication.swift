@@ -91,7 +91,9 @@ extension PeerService {
         let end = number + Catalog.numberGap
         while number < end {
             do {
-                let (message, _) = try await ask(peer, [self.agent: number])
+                var (message, _) = try await ask(peer, [self.agent: number])
+                // What was published since this catalog was opened is known.
+                message.clip(self.agent, at: end)
                 guard let span = message.spans[self.agent], span.upTo > number else { return }
                 _ = try await directory.receive(message, from: agent, ownUpTo: end)
                 try await directory.giveUpLost(message.publications)

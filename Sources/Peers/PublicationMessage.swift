@@ -21,6 +21,13 @@ public struct PublicationMessage: Sendable {
         self.publications = publications
     }
 
+    /// Takes out what an agent published above a number.
+    mutating func clip(_ agent: AgentID, at number: UInt64) {
+        guard let span = spans[agent], span.upTo > number else { return }
+        spans[agent] = PublicationSpan(after: min(span.after, number), upTo: number)
+        publications.removeAll { $0.agent == agent && $0.number > number }
+    }
+
     /// The bytes that cross the network, before compression.
     public func encoded() -> [UInt8] {
         var out = ByteWriter(reserving: 64 + spans.count * 32 + publications.count * 192)
