@@ -95,7 +95,12 @@ final class BlockRun {
                 priority: priority
             )
             if !missing.isEmpty {
-                _ = try? await parts.peers.fetch(request, from: source) { try parts.keep($0, source) }
+                let bytes = assembly.lacking.reduce(UInt64(0)) { sum, name in
+                    sum + (missing.contains { name.prefix.matches($0) } ? UInt64(name.length) : 0)
+                }
+                _ = try? await parts.space.withReservation(of: bytes, label: "fetch") {
+                    try await parts.peers.fetch(request, from: source) { try parts.keep($0, source) }
+                }
             }
         }
         for name in assembly.lacking {

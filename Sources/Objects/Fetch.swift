@@ -160,8 +160,9 @@ final class Fetch: Sendable {
         _ priority: Priority
     ) async throws -> Bool {
         if object.isPresent(block) { return true }
-        let want = Flights.Want(manifest: object.manifest, level: .reader, priority: priority)
         let reference = map.manifest.blocks[block]
+        var want = Flights.Want(manifest: object.manifest, level: .reader, priority: priority)
+        want.block = reference.digest
         guard try await bringList(object, block, of: map, want) else {
             // Without room nothing comes: that is to be said, not waited for.
             try await space.withReservation(of: reference.length, label: "fetch") {}
@@ -190,6 +191,7 @@ final class Fetch: Sendable {
             let batch = map.manifest.blocks[block..<min(map.count, block + OpenObject.blockListBatch)]
             var near = want
             near.level = .site
+            near.block = nil
             _ = try await flights.ensure(batch.map(\.digest), near)
         }
         return try await flights.ensure([digest], want)

@@ -4,10 +4,25 @@ public import Content
 
 /// Which chunks are being fetched and who waits for them: every chunk is fetched once however many readers wait.
 ///
+/// Flights differ in how far they go. Who asks for another agent never waits for a flight that goes further than its
+/// own would: that flight may be waiting for the asker. Levels only fall, so nobody waits in a circle.
+///
 /// A value: events in, waiters to wake out. `Flights` is the shell that holds the continuations.
 public struct FlightTable: Sendable {
     public typealias FlightID = UInt64
     public typealias WaiterID = UInt64
+
+    /// How far a flight goes.
+    public enum Reach: Int, Comparable, Sendable, CaseIterable {
+        /// To stores of this site.
+        case site
+        /// To links too, or to a gateway.
+        case links
+        /// To agents that go there in the asker's place.
+        case owners
+
+        public static func < (a: Reach, b: Reach) -> Bool { a.rawValue < b.rawValue }
+    }
 
     /// What a join says to do.
     public struct Joined: Sendable {
@@ -18,8 +33,14 @@ public struct FlightTable: Sendable {
         public var others: Set<FlightID>
     }
 
-    private var carriers: [Digest: FlightID] = [:]
-    private var waiting: [Digest: [WaiterID]] = [:]
+    /// A chunk on flights of one reach.
+    private struct Lane: Hashable {
+        let digest: Digest
+        let reach: Reach
+    }
+
+    private var carriers: [Lane: FlightID] = [:]
+    private var waiting: [Lane: [WaiterID]] = [:]
     private var lacking: [WaiterID: Int] = [:]
     private var next: UInt64 = 1
 
@@ -29,18 +50,23 @@ public struct FlightTable: Sendable {
     public var isEmpty: Bool { carriers.isEmpty && lacking.isEmpty }
 
     /// Registers a waiter for `digests` (no duplicates), none of which is in the store.
-    public mutating func join(_ digests: [Digest], waiter: WaiterID) -> Joined {
+    ///
+    /// - Parameter reach: of the waiter's own flight; it joins those that go as far or less far, the farthest first.
+    public mutating func join(_ digests: [Digest], waiter: WaiterID, reach: Reach = .links) -> Joined {
         let flight = next
         next += 1
         var joined = Joined(new: [], flight: flight, others: [])
         for digest in digests {
-            if let carrier = carriers[digest] {
+            let lanes = Reach.allCases.reversed().filter { $0 <= reach }.map { Lane(digest: digest, reach: $0) }
+            if let lane = lanes.first(where: { carriers[$0] != nil }), let carrier = carriers[lane] {
                 joined.others.insert(carrier)
+                waiting[lane, default: []].append(waiter)
             } else {
-                carriers[digest] = flight
+                let lane = Lane(digest: digest, reach: reach)
+                carriers[lane] = flight
                 joined.new.append(digest)
+                waiting[lane, default: []].append(waiter)
             }
-            waiting[digest, default: []].append(waiter)
         }
         lacking[waiter] = digests.count
         return joined
@@ -48,15 +74,17 @@ public struct FlightTable: Sendable {
 
     /// A chunk is in the store now. Returns the waiters that lack nothing more.
     public mutating func arrived(_ digest: Digest) -> [WaiterID] {
-        carriers[digest] = nil
         var done: [WaiterID] = []
-        for waiter in waiting.removeValue(forKey: digest) ?? [] {
-            guard let count = lacking[waiter] else { continue }
-            if count == 1 {
-                lacking[waiter] = nil
-                done.append(waiter)
-            } else {
-                lacking[waiter] = count - 1
+        for lane in Reach.allCases.map({ Lane(digest: digest, reach: $0) }) {
+            carriers[lane] = nil
+            for waiter in waiting.removeValue(forKey: lane) ?? [] {
+                guard let count = lacking[waiter] else { continue }
+                if count == 1 {
+                    lacking[waiter] = nil
+                    done.append(waiter)
+                } else {
+                    lacking[waiter] = count - 1
+                }
             }
         }
         return done
@@ -65,10 +93,12 @@ public struct FlightTable: Sendable {
     /// A flight is over. Returns the waiters of what it did not bring: they ask again or give up.
     public mutating func ended(_ flight: FlightID, of digests: [Digest]) -> [WaiterID] {
         var abandoned: [WaiterID] = []
-        for digest in digests where carriers[digest] == flight {
-            carriers[digest] = nil
-            for waiter in waiting.removeValue(forKey: digest) ?? [] where lacking.removeValue(forKey: waiter) != nil {
-                abandoned.append(waiter)
+        for digest in digests {
+            for lane in Reach.allCases.map({ Lane(digest: digest, reach: $0) }) where carriers[lane] == flight {
+                carriers[lane] = nil
+                for waiter in waiting.removeValue(forKey: lane) ?? [] where lacking.removeValue(forKey: waiter) != nil {
+                    abandoned.append(waiter)
+                }
             }
         }
         return abandoned

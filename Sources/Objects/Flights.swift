@@ -13,6 +13,9 @@ import Storage
 final class Flights: Sendable {
     fileprivate struct Flight {
         let request: ChunkRequest
+        let reach: FlightTable.Reach
+        /// The block of which the chunks are, where they are of one.
+        let block: Digest?
         var priority: Priority
         var askers: Set<UInt64>
         /// Who is being asked just now.
@@ -35,6 +38,8 @@ final class Flights: Sendable {
         var manifest: Digest
         var level: FetchLevel
         var priority: Priority
+        /// The block of which all that is wanted is: who owns it is asked before a gateway.
+        var block: Digest?
         /// The request of a peer for which this is done, so that its promotion reaches what it waits for.
         var asker: UInt64?
     }
@@ -72,6 +77,9 @@ final class Flights: Sendable {
 
     /// How often a caller goes on who joined a flight that went less far than its own would.
     private static let attemptsMax = 4
+    /// How long the owner of a block may give nothing to a waiting reader before the gateway is asked: longer than what
+    /// a slow line needs for the blocks before it, and asking twice costs the site's network only.
+    private static let ownerStall = Duration.seconds(10)
 
     /// Brings those of `digests` that are not in the store, in one request per source.
     ///
@@ -84,9 +92,22 @@ final class Flights: Sendable {
             let missing = wanted.filter { !store.chunks.contains($0) }
             guard !missing.isEmpty else { return true }
             let (arrived, isServed) = try await wait(for: missing, want)
-            if arrived || isServed { return arrived }
+            if arrived { return true }
+            if isServed { break }
         }
-        return false
+        // Whoever is told that a flight ended may have all that it wanted from another one.
+        return wanted.allSatisfy { store.chunks.contains($0) }
+    }
+
+    /// How far a flight for this goes from here.
+    private func reach(of want: Want) -> FlightTable.Reach {
+        switch want.level {
+        case .store, .site: .site
+        // Asked as a gateway by who takes this agent for one: it has no links.
+        case .gateway: peers.configuration.isGateway ? .links : .site
+        case .owner: .links
+        case .reader: want.block.flatMap { peers.owner(of: $0) } == nil ? .links : .owners
+        }
     }
 
     /// - Returns: whether all arrived, and whether the caller's level was gone to for all of them.
@@ -126,12 +147,13 @@ final class Flights: Sendable {
         _ continuation: CheckedContinuation<Bool, Never>
     ) {
         typealias Start = (FlightTable.FlightID, ChunkRequest)
+        let reach = reach(of: want)
         let result = state.withLockedValue { state -> (Start?, [Flight])? in
             // Under the lock: a cancellation comes either before it and is seen here, or finds the continuation.
             guard !state.cancelled.contains(waiter) else { return nil }
-            let joined = state.table.join(missing, waiter: waiter)
+            let joined = state.table.join(missing, waiter: waiter, reach: reach)
             state.continuations[waiter] = continuation
-            if joined.others.contains(where: { state.flights[$0].map { $0.request.level < want.level } ?? false }) {
+            if reach > .site, joined.others.contains(where: { state.flights[$0]?.reach == .site }) {
                 state.underserved.insert(waiter)
             }
             let slower = joined.others.compactMap { state.promote($0, to: want.priority, for: want.asker) }
@@ -144,6 +166,8 @@ final class Flights: Sendable {
             )
             state.flights[joined.flight] = Flight(
                 request: request,
+                reach: reach,
+                block: want.block,
                 priority: want.priority,
                 askers: want.asker.map { [$0] } ?? []
             )
@@ -185,7 +209,9 @@ final class Flights: Sendable {
         var rest = request.chunks.filter { !store.chunks.contains($0) }
         // Those who hold what the object was made from hold what it has in common with it.
         let related = request.level > .site ? relatives.bases(of: request.manifest) : []
-        for source in peers.sources(for: request.manifest, level: request.level, related: related) where !rest.isEmpty {
+        let block = state.withLockedValue { $0.flights[flight]?.block }
+        let sources = peers.sources(for: request.manifest, level: request.level, related: related, block: block)
+        for source in sources where !rest.isEmpty {
             let priority = state.withLockedValue { state in
                 state.flights[flight]?.source = source
                 return state.flights[flight]?.priority ?? request.priority
@@ -214,14 +240,15 @@ final class Flights: Sendable {
     /// Asks one source: a link first for blocks, and by digest for what that left. What it gives ends in the store.
     private func ask(_ source: Source, for request: ChunkRequest, _ flight: FlightTable.FlightID) async throws {
         let taken = NIOLockedValueBox(0)
-        try await Stall.bounded(by: stall) { [statistics] in
+        let limit = source.kind == .owner ? min(stall, Flights.ownerStall) : stall
+        try await Stall.bounded(by: limit) { [statistics] in
             // All flights over a link share one line: while it gives anything, it has not stalled.
             taken.withLockedValue { $0 } + (source.kind == .link ? Int(statistics.totals.link) : 0)
         } error: { [self] in
             // What nobody waits for may stand behind others for as long as it likes.
             let priority = state.withLockedValue { $0.flights[flight]?.priority }
             guard priority == .reader else { return nil }
-            return ObjectError(.unavailable, "\(source.name) gave nothing for \(stall)")
+            return ObjectError(.unavailable, "\(source.name) gave nothing for \(limit)")
         } _: { [self] in
             let rest = try await bringBlocks(request, from: source)
             guard !rest.isEmpty else { return }
@@ -246,7 +273,6 @@ final class Flights: Sendable {
         return request.chunks.filter { !store.chunks.contains($0) }
     }
 
-    /// Puts a verified chunk into the store and wakes who waits for it.
     /// Brings chunks of another object from its holders in this site. Not through a flight: the one that asks may carry
     /// some of them itself, and would wait for its own end.
     ///
@@ -267,6 +293,7 @@ final class Flights: Sendable {
         return digests.allSatisfy { store.chunks.contains($0) }
     }
 
+    /// Puts a verified chunk into the store and wakes who waits for it.
     func take(_ chunk: ReceivedChunk, from source: Source) throws {
         if let (codec, payload) = chunk.stored {
             _ = try payload.withUnsafeBytes {

@@ -42,6 +42,10 @@ actor LinkedObject {
     /// Chunks of bases that this site holds and the other one does not have: it speaks of them as if they were new.
     private var heldHere: [BlockAssembly.Name: Digest] = [:]
     private var asking: Completion?
+    /// The request for skeletons that is under way.
+    private var skeletonRequest: (id: UInt64, priority: Priority)?
+    /// Blocks that became more urgent before a request carried them.
+    private var urgent: [Int: Priority] = [:]
     private var hasAsked = false
     private var runs: [UInt64: Run] = [:]
     private var carriers: [Int: UInt64] = [:]
@@ -73,6 +77,7 @@ actor LinkedObject {
                 await promote(run, to: priority, at: source)
                 await run.done.wait()
             } else if let asking {
+                await hurry(block, priority, source)
                 await asking.wait()
             } else if skeletons[block] == nil {
                 guard try await askSkeletons(from: block, priority, source) else { return false }
@@ -84,11 +89,24 @@ actor LinkedObject {
         return true
     }
 
-    /// Makes the request that carries a block more urgent. Returns whether there is one.
+    /// Makes the request that carries a block, or will, more urgent. Returns whether there is or will be one.
     func promote(_ block: Int, to priority: Priority, at source: Source) async -> Bool {
-        guard let run = carriers[block].flatMap({ runs[$0] }) else { return false }
-        await promote(run, to: priority, at: source)
+        if let run = carriers[block].flatMap({ runs[$0] }) {
+            await promote(run, to: priority, at: source)
+            return true
+        }
+        guard asking != nil, !isHere(block) else { return false }
+        await hurry(block, priority, source)
         return true
+    }
+
+    /// Notes how urgent a block is that no request carries yet, for those that will.
+    private func hurry(_ block: Int, _ priority: Priority, _ source: Source) async {
+        guard priority < urgent[block] ?? .replication else { return }
+        urgent[block] = priority
+        guard let request = skeletonRequest, priority < request.priority else { return }
+        skeletonRequest?.priority = priority
+        await parts.peers.promote(request.id, at: source, to: priority)
     }
 
     private func promote(_ run: Run, to priority: Priority, at source: Source) async {
@@ -127,9 +145,11 @@ actor LinkedObject {
         let request = DeltaRequest(
             manifest: map.digest,
             bases: bases.named,
-            priority: priority,
+            priority: min(priority, urgent[block] ?? priority),
             part: .skeletons(ranges)
         )
+        skeletonRequest = (request.id, request.priority)
+        defer { skeletonRequest = nil }
         let received = try await parts.peers.fetchSkeletons(request, bases: bases.sequences, from: source)
         guard let received else { return false }
         if skeletons.count + asked.count > LinkedObject.skeletonsKept { skeletons = [:] }
@@ -204,6 +224,7 @@ actor LinkedObject {
 
     private func fetch(from block: Int, _ priority: Priority, _ source: Source) async throws {
         let blocks = choose(from: block)
+        let priority = blocks.compactMap { urgent.removeValue(forKey: $0) }.reduce(priority, min)
         let run = Run(id: .random(in: .min ... .max), priority: priority, done: Completion())
         runs[run.id] = run
         for block in blocks { carriers[block] = run.id }
@@ -255,6 +276,7 @@ actor LinkedObject {
         }
         failed.insert(block)
         skeletons[block] = nil
+        urgent[block] = nil
         parts.failures.increment()
     }
 }

@@ -150,7 +150,7 @@ public final class ObjectCache: Service {
             copier.published(entries)
             retention.published(entries)
         }
-        peers.setProvider(Provider(flights: flights, store: store))
+        peers.setProvider(Provider(flights: flights, store: store, space: space))
         peers.setHintHandler { [prefetcher] in prefetcher.note($0) }
         peers.setLeaseHandler { [leases] manifest, duration, agent in
             await leases.grant(manifest, for: duration, to: agent)

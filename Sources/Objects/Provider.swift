@@ -6,13 +6,23 @@ import Storage
 
 /// Serves peers and other sites: brings what they ask for and this agent lacks, from sources below their level.
 ///
-/// Levels only fall, so requests cannot go in circles: what a site peer asks of its gateway may come over the link,
-/// what another site asks may come from a peer of this site, and a holder answers from its store or says no.
+/// Levels only fall, so requests cannot go in circles: what a site peer asks of a block's owner may come from the
+/// gateway, what it asks of its gateway may come over the link, what another site asks may come from a peer of this
+/// site, and a holder answers from its store or says no.
 struct Provider: ChunkProvider {
     let flights: Flights
     let store: Store
+    let space: Space
 
     func makeAvailable(_ request: ChunkRequest) async throws {
+        guard request.level == .owner, request.chunks != [request.manifest] else { return try await bring(request) }
+        // Nobody on this node may have opened the object: what it owns of it would belong to nothing.
+        if !store.chunks.contains(request.manifest) { try await bring(request.narrowed(to: [request.manifest])) }
+        let most = UInt64(request.chunks.count) * UInt64(Manifest.chunkLengthMax)
+        try await space.withReservation(of: most, label: "owner") { try await bring(request) }
+    }
+
+    private func bring(_ request: ChunkRequest) async throws {
         let want = Flights.Want(
             manifest: request.manifest,
             level: request.level,

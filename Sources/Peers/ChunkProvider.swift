@@ -6,8 +6,8 @@ public import Storage
 
 /// What the server asks when a peer wants chunks that are not in the store and the request's level allows to fetch.
 public protocol ChunkProvider: Sendable {
-    /// Brings the chunks of the request into the store, going no further than the request's level: at
-    /// ``FetchLevel/gateway`` and ``FetchLevel/site`` it uses ``PeerService/sources(for:level:)`` with that level.
+    /// Brings the chunks of the request into the store, going no further than the request's level: it uses
+    /// ``PeerService/sources(for:level:related:block:)`` with that level.
     ///
     /// Called with up to ``ChunkServing/groupCount`` chunks, several times at once for one request. What could not be
     /// had is told to the peer as absent, so an error here ends only this group.
@@ -43,6 +43,8 @@ public struct Source: Hashable, Sendable {
     public enum Kind: String, Sendable {
         /// A peer of the own site that holds the object whole.
         case holder
+        /// The peer of the own site that fetches a block for all of them.
+        case owner
         /// The gateway of the own site.
         case gateway
         /// The gateway of another site.

@@ -10,8 +10,10 @@ public enum FetchLevel: UInt8, Comparable, Sendable {
     case site = 1
     /// A gateway asked by a peer of its site: its store, the holders of its site, then its links.
     case gateway = 2
+    /// The owner of a block asked by a peer of its site: its store, the holders of its site, then the gateway.
+    case owner = 3
     /// For somebody on this node: everything.
-    case reader = 3
+    case reader = 4
 
     public static func < (a: FetchLevel, b: FetchLevel) -> Bool { a.rawValue < b.rawValue }
 }

@@ -222,6 +222,17 @@ public final class Directory: Sendable {
                     .malformed, "publications of \(agent) up to \(span.upTo); \(known[agent] ?? 0) is known")
             }
         }
+        // Holdings that go along with an entry may lie in no span.
+        var strangers: Set<AgentID> = []
+        for publication in message.publications {
+            let agent = publication.agent
+            let most = agent == self.agent ? ownUpTo ?? 0 : (known[agent] ?? 0) + Directory.numberSkipMax
+            guard publication.number <= most else {
+                throw ContentError(.malformed, "publication \(publication.number) of \(agent); at most \(most) may be")
+            }
+            if known[agent] == nil, message.spans[agent] == nil { strangers.insert(agent) }
+        }
+        agentCount += strangers.count
         guard agentCount <= limits.agentsMax else {
             throw ContentError(.malformed, "publications of \(agentCount) agents; \(limits.agentsMax) may be known")
         }
@@ -253,6 +264,34 @@ public final class Directory: Sendable {
             return changes
         }
         if !changes.isEmpty { _ = try await publish(changes) }
+    }
+
+    /// Gives a number to nothing and tells it: a sign of life for those who are told through others.
+    func beat() async throws {
+        let (catalog, agent) = (catalog, agent)
+        let number = try await NIOThreadPool.singleton.runIfActive { try catalog.skipNumber(of: agent) }
+        await replicator.published(number: number, limit: limits.acknowledge)
+    }
+
+    /// Removes the keys of objects that none but these agents hold (P1).
+    ///
+    /// - Parameter mayRemove: which keys may be removed from here.
+    /// - Returns: how many were removed.
+    func bury(_ agents: Set<AgentID>, mayRemove: @escaping @Sendable (Key) -> Bool) async throws -> Int {
+        let catalog = self.catalog
+        var count = 0
+        while true {
+            let changes = try await NIOThreadPool.singleton.runIfActive {
+                try catalog.objects(heldOnlyBy: agents, limit: Unheld.objectsAtOnce).flatMap { manifest in
+                    let entries = try catalog.keys(of: manifest).filter(mayRemove).compactMap { try catalog.entry($0) }
+                    return Unheld.removals(of: entries, by: catalog.agent, holders: [], hasGivenUp: true)
+                }
+            }
+            guard !changes.isEmpty else { return count }
+            let published = try await publish(changes)
+            guard !published.isEmpty else { return count }
+            count += published.count
+        }
     }
 
     /// Looks at another's clock, and reports one that is too far ahead. It is not taken over: versions are above every

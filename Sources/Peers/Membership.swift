@@ -150,6 +150,27 @@ public struct Membership: Sendable {
         return true
     }
 
+    /// Whether it falls to us to say who is gone for good, and whether everybody is seen who should be: all addresses
+    /// that are configured answer, all links are up, here and at the other ends. A gateway judges where there is one, and
+    /// of those who could the one with the lowest id.
+    public var judgesAbsence: Bool {
+        for contact in contacts.values where contact.isConfigured && !contact.isSelf {
+            guard let agent = contact.agent, peers[agent]?.state == .alive else { return false }
+        }
+        for (agent, peer) in peers {
+            if peer.identity.site == site {
+                guard !links.isEmpty || !peer.identity.isGateway else { return false }
+                let isEqual = peer.identity.isGateway != links.isEmpty
+                if isEqual, peer.state == .alive, agent < own { return false }
+            } else if peer.state == .alive {
+                guard Set(peer.linksUp).isSuperset(of: peer.identity.links) else { return false }
+            }
+        }
+        return links.allSatisfy { link in
+            peers.values.contains { $0.state == .alive && $0.identity.site == link }
+        }
+    }
+
     /// Makes room for one more agent: of those that are dead and have no address any more, the one longest silent goes.
     private mutating func makeRoom(for agent: AgentID) {
         guard peers[agent] == nil, peers.count >= contactsMax else { return }

@@ -47,6 +47,8 @@ extension PeerService {
                     case .push(let agent): await self.push(to: agent)
                     case .pull(let agent): await self.pull(from: agent)
                     case .recover(let agent): await self.recover(from: agent)
+                    case .beat: await self.beat()
+                    case .bury(let agents): await self.bury(agents)
                     case .notify: await self.sendNotices()
                     case .remove(let manifests): await self.remove(manifests)
                     }

@@ -14,8 +14,7 @@ extension PeerService {
     func push(to agent: AgentID) async {
         while let (peer, after) = replicator.owed(to: agent) {
             do {
-                let all = try await gather(after, wait: limits.acknowledge)
-                let message = PublicationCheck.told(all, to: rights(of: agent))
+                let message = try await gather(after, for: agent, rights(of: agent), wait: limits.acknowledge)
                 let isLink = peer.identity.site != configuration.site
                 let body = Envelope.seal(message.encoded(), compress: isLink)
                 count(.sent, body.count, site: peer.identity.site)
@@ -42,15 +41,28 @@ extension PeerService {
         }
     }
 
-    /// What is still current above the numbers, in one message of limited size.
-    func gather(_ after: [AgentID: UInt64], wait: Duration = .zero) async throws -> PublicationMessage {
+    /// What is still current above the numbers and may be told to an agent, in one message of limited size.
+    func gather(
+        _ after: [AgentID: UInt64],
+        for receiver: AgentID,
+        _ rights: Rights,
+        wait: Duration = .zero
+    ) async throws -> PublicationMessage {
         let catalog = directory.catalog
         let limits = self.limits
         let own = agent
         return try await NIOThreadPool.singleton.runIfActive {
-            try PublicationMessage.gather(after, first: own, wait: wait, limits: limits) { publisher, number, limit in
+            let all = try PublicationMessage.gather(after, first: own, wait: wait, limits: limits) {
+                publisher, number, limit in
                 try catalog.publications(of: publisher, after: number, limit: limit)
             }
+            return try PublicationCheck.told(
+                all,
+                to: receiver,
+                rights,
+                namespaces: catalog.namespaces(of:),
+                holdings: catalog.holdings(of:)
+            )
         }
     }
 
@@ -79,7 +91,9 @@ extension PeerService {
         let end = number + Catalog.numberGap
         while number < end {
             do {
-                let (message, _) = try await ask(peer, [self.agent: number])
+                var (message, _) = try await ask(peer, [self.agent: number])
+                // What was published since this catalog was opened is known.
+                message.clip(self.agent, at: end)
                 guard let span = message.spans[self.agent], span.upTo > number else { return }
                 _ = try await directory.receive(message, from: agent, ownUpTo: end)
                 try await directory.giveUpLost(message.publications)
@@ -132,6 +146,32 @@ extension PeerService {
             // The agent stops; the keys are removed when they are missed.
         } catch {
             logger.error("keys that nobody holds not removed", metadata: ["error": "\(error)"])
+        }
+    }
+
+    /// Shows that this agent lives.
+    func beat() async {
+        do {
+            try await directory.beat()
+        } catch {
+            logger.warning("no sign of life given", metadata: ["error": "\(error)"])
+        }
+    }
+
+    /// Removes the keys of what only agents held that are gone for good, as far as this agent may.
+    func bury(_ agents: Set<AgentID>) async {
+        let rights = ownRights
+        do {
+            let count = try await directory.bury(agents) { rights.mayPublish(String($0.namespace)) }
+            guard count > 0 else { return }
+            logger.notice(
+                "keys removed whose only holders are gone for good",
+                metadata: ["keys": "\(count)", "unheard": "\(limits.absence)"]
+            )
+        } catch is CancellationError {
+            // The agent stops; who judges next removes them.
+        } catch {
+            logger.error("keys of agents that are gone not removed", metadata: ["error": "\(error)"])
         }
     }
 

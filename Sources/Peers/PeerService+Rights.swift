@@ -61,7 +61,7 @@ extension PeerService {
     /// Takes note of who an agent proved to be.
     ///
     /// - Throws: ``PeersError`` `refused` where it calls itself otherwise than its certificate does, or takes the id of
-    ///   another agent that is alive.
+    ///   another agent.
     private func bind(_ identity: Identity, _ authority: Authority?) throws(PeersError) {
         guard keyring != nil else { return }
         guard let authority, authority.allows(site: identity.site, agent: identity.name) else {
@@ -80,13 +80,16 @@ extension PeerService {
         }
     }
 
-    /// - Throws: ``PeersError`` `refused` where a live agent with another certificate has this id.
+    /// Who takes an id speaks for all that the agent of that id holds, also where it is dead: only who could remove the
+    /// keys anyway may.
+    ///
+    /// - Throws: ``PeersError`` `refused` where an agent with another certificate has or had this id.
     func checkOwner(of agent: AgentID, _ authority: Authority) throws(PeersError) {
         let known = state.withLockedValue { $0.security.authorities[agent] }
-        guard let known, known.description != authority.description, replicator.peer(agent)?.state == .alive else {
-            return
+        guard let known, known.description != authority.description else { return }
+        guard replicator.peer(agent)?.state != .alive, authority.rights.publishesAll(of: ownRights) else {
+            throw PeersError(.refused, "\(authority) uses the agent id \(agent) of \(known)")
         }
-        throw PeersError(.refused, "\(authority) uses the agent id \(agent) of \(known)")
     }
 
     /// What is taken of publications that an agent handed over; what is not is counted, and reported once.

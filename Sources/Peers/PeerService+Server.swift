@@ -198,7 +198,7 @@ extension PeerService {
         guard try reader.fixed(UInt8.self) == 1 else { throw ContentError(.unsupported, "unknown request format") }
         let after = try Vector.decode(&reader, agentsMax: limits.agentsMax)
         try reader.end()
-        let message = PublicationCheck.told(try await gather(after), to: caller.rights)
+        let message = try await gather(after, for: caller.agent, caller.rights)
         return Envelope.seal(message.encoded(), compress: caller.isLink)
     }
 

@@ -88,14 +88,21 @@ extension PeerService {
 
     /// Who may have an object's chunks, the best first.
     ///
-    /// First the live holders of this site, in an order that differs from object to object so that they share the
-    /// work; then some who hold objects that it has much in common with; then, where the level allows, the own gateway, or for a gateway its links: first those whose site holds
-    /// the object, then the others, who may have parts.
+    /// First the live holders of this site, in an order that differs from block to block so that they share the work;
+    /// then some who hold objects that it has much in common with; then, where the level allows, the block's owner and
+    /// the own gateway, or for a gateway its links: first those whose site holds the object, then the others, who may
+    /// have parts.
     ///
     /// - Parameters:
     ///   - level: for whom we fetch; ``FetchLevel/reader`` for somebody on this node.
     ///   - related: manifests of such objects.
-    public func sources(for manifest: Digest, level: FetchLevel, related: [Digest] = []) -> [Source] {
+    ///   - block: the block of which the chunks are.
+    public func sources(
+        for manifest: Digest,
+        level: FetchLevel,
+        related: [Digest] = [],
+        block: Digest? = nil
+    ) -> [Source] {
         guard level > .store else { return [] }
         let holders = Set((try? directory.catalog.holders(of: manifest)) ?? [])
         let relatives = related.reduce(into: Set<AgentID>()) { all, manifest in
@@ -103,11 +110,12 @@ extension PeerService {
         }
         let alive = replicator.members.filter { $0.state == .alive }
         let site = alive.filter { $0.identity.site == configuration.site }
+        let order = { (peer: Membership.Peer) in self.rank(peer.identity.agent, block ?? manifest) }
         var out = site.filter { holders.contains($0.identity.agent) }
-            .sorted { rank($0, manifest) < rank($1, manifest) }
+            .sorted { order($0) < order($1) }
             .map { source($0, .holder, .store) }
         out += site.filter { relatives.contains($0.identity.agent) && !holders.contains($0.identity.agent) }
-            .sorted { rank($0, manifest) < rank($1, manifest) }
+            .sorted { order($0) < order($1) }
             .prefix(PeerService.relatedSourcesMax)
             .map { source($0, .holder, .store) }
         if configuration.isGateway {
@@ -116,10 +124,27 @@ extension PeerService {
             let holding = links.filter { !$0.siteAgents.isDisjoint(with: holders) }
             let others = links.filter { $0.siteAgents.isDisjoint(with: holders) }
             out += (holding + others).map { source($0, .link, .site) }
-        } else if level == .reader {
+        } else if level >= .owner {
+            if level == .reader, let owner = block.flatMap({ self.owner(of: $0) }) { out.append(owner) }
             out += site.filter(\.identity.isGateway).map { source($0, .gateway, .gateway) }
         }
         return out
+    }
+
+    /// The peer of this site that fetches a block from the gateway for all of them, by rendezvous hashing: each block is
+    /// given away once by the gateway, and each agent gives away about as much as it gets. Gateways have enough to do.
+    ///
+    /// - Returns: nil where it is this agent, or where there is nobody to share with.
+    public func owner(of block: Digest) -> Source? {
+        guard !configuration.isGateway else { return nil }
+        let site = replicator.members.filter { $0.state == .alive && $0.identity.site == configuration.site }
+        guard site.contains(where: \.identity.isGateway) else { return nil }
+        let own = ownRights
+        // Who may not read what this agent may is no help to it.
+        let peers = site.filter { !$0.identity.isGateway && rights(of: $0.identity.agent).readsAll(of: own) }
+        let best = peers.min { rank($0.identity.agent, block) < rank($1.identity.agent, block) }
+        guard let best, rank(best.identity.agent, block) < rank(agent, block) else { return nil }
+        return source(best, .owner, .owner)
     }
 
     /// Who may keep an object in this agent's place: for a gateway, whoever it would fetch it from for the agent that
@@ -136,8 +161,8 @@ extension PeerService {
             .map { source($0, .holder, .store) }
     }
 
-    private func rank(_ peer: Membership.Peer, _ manifest: Digest) -> UInt64 {
-        var mixed = manifest.suffix ^ peer.identity.agent.low
+    private func rank(_ agent: AgentID, _ digest: Digest) -> UInt64 {
+        var mixed = digest.suffix ^ agent.low
         mixed = (mixed ^ (mixed >> 33)) &* 0xff51_afd7_ed55_8ccd
         return mixed ^ (mixed >> 33)
     }

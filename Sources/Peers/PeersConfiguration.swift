@@ -78,6 +78,9 @@ public struct PeersConfiguration: Sendable {
         public var credentials: Duration = .seconds(60)
         /// How long the namespaces of an object are remembered for its readers: as long as a lease (DESIGN §12).
         public var grant: Duration = .seconds(86_400)
+        /// How long nothing may be heard of an agent, by whoever sees all sites, until it is gone for good and the keys
+        /// of what only it held are removed (P1): a machine that is off over a long weekend comes back to its keys.
+        public var absence: Duration = .seconds(72 * 3600)
         /// Chunk requests served at a time; each holds up to two batches of about 1 MiB.
         public var chunkRequestsMax = 64
         /// Digests in one chunk request: sixteen blocks of the largest size.

@@ -54,12 +54,50 @@ struct PublicationCheck: Sendable {
         return believed
     }
 
-    /// What an agent with these rights may be told: spans stay, because of what it may read nothing is missing.
-    static func told(_ message: PublicationMessage, to rights: Rights) -> PublicationMessage {
+    /// The most holdings of one object that go along with its entry: more sources than anybody asks.
+    static let holdingsAlongMax = 16
+
+    /// What an agent may be told: spans stay, because of what it may read nothing is missing.
+    ///
+    /// A digest is as good as a name to who wants to learn what others build, so a holding is told where rights reach a
+    /// namespace in which a key names the object, or named it before. One of an object that no key names yet is not
+    /// told: it goes along with the entry that names it, outside of its publisher's span.
+    ///
+    /// - Parameters:
+    ///   - rights: those of the receiver.
+    ///   - namespaces: in which keys name an object or did.
+    ///   - holdings: who holds an object, as they published it.
+    /// - Throws: what the last two throw.
+    static func told<Failure: Error>(
+        _ message: PublicationMessage,
+        to receiver: AgentID,
+        _ rights: Rights,
+        namespaces: (Digest) throws(Failure) -> Set<String>,
+        holdings: (Digest) throws(Failure) -> [Publication]
+    ) throws(Failure) -> PublicationMessage {
         guard !rights.mayReadEverything else { return message }
         var told = message
-        told.publications = message.publications.filter { publication in
-            publication.entry.map { rights.mayRead(String($0.key.namespace)) } ?? true
+        told.publications = []
+        var mayRead: [Digest: Bool] = [:]
+        var along: Set<Digest> = []
+        for publication in message.publications {
+            switch publication.change {
+            case .entry(let entry):
+                guard rights.mayRead(String(entry.key.namespace)) else { continue }
+                told.publications.append(publication)
+                guard let manifest = entry.manifest, along.insert(manifest).inserted else { continue }
+                let others = try holdings(manifest).filter { $0.agent != publication.agent && $0.agent != receiver }
+                told.publications += others.prefix(PublicationCheck.holdingsAlongMax)
+            case .holding(let manifest, _):
+                let isNamed: Bool
+                if let known = mayRead[manifest] {
+                    isNamed = known
+                } else {
+                    isNamed = try namespaces(manifest).contains { rights.mayRead($0) }
+                    mayRead[manifest] = isNamed
+                }
+                if isNamed || publication.agent == receiver { told.publications.append(publication) }
+            }
         }
         return told
     }

@@ -21,6 +21,13 @@ public struct PublicationMessage: Sendable {
         self.publications = publications
     }
 
+    /// Takes out what an agent published above a number.
+    mutating func clip(_ agent: AgentID, at number: UInt64) {
+        guard let span = spans[agent], span.upTo > number else { return }
+        spans[agent] = PublicationSpan(after: min(span.after, number), upTo: number)
+        publications.removeAll { $0.agent == agent && $0.number > number }
+    }
+
     /// The bytes that cross the network, before compression.
     public func encoded() -> [UInt8] {
         var out = ByteWriter(reserving: 64 + spans.count * 32 + publications.count * 192)
@@ -60,14 +67,16 @@ public struct PublicationMessage: Sendable {
         try reader.end()
     }
 
-    /// An agent speaks for itself: the version of an entry names the agent that published it, within a span.
+    /// An agent speaks for itself: the version of an entry names the agent that published it, within a span. Holdings
+    /// may lie outside: they go along with the entry of their object.
     private static func check(
         _ publication: Publication,
         _ spans: [AgentID: PublicationSpan]
     ) throws(ContentError) {
+        guard case .entry(let entry) = publication.change else { return }
         guard let span = spans[publication.agent], publication.number > span.after, publication.number <= span.upTo
         else { throw ContentError(.malformed, "a publication lies outside its span") }
-        if case .entry(let entry) = publication.change, entry.version.agent != publication.agent {
+        if entry.version.agent != publication.agent {
             throw ContentError(.malformed, "a publication of \(publication.agent) holds another agent's version")
         }
     }

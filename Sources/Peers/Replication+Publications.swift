@@ -44,6 +44,7 @@ extension Replication {
         from sender: AgentID
     ) -> [Action] {
         var actions: [Action] = []
+        for (agent, number) in vector where number > table.mine[agent] ?? 0 { absence.rose(agent) }
         table.advance(vector)
         table.sent(claimed, by: sender)
         settle(&actions)

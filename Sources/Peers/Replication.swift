@@ -17,6 +17,10 @@ public struct Replication: Sendable {
         case pull(AgentID)
         /// Ask a peer for our own publications that a power loss may have taken.
         case recover(AgentID)
+        /// Give a number to nothing: a sign of life.
+        case beat
+        /// Remove the keys of objects that none but these agents hold, who are gone.
+        case bury(Set<AgentID>)
         /// What waits under this number waits no longer.
         case done(UInt64)
     }
@@ -32,6 +36,7 @@ public struct Replication: Sendable {
     public let recoveredNumber: UInt64
     public internal(set) var membership: Membership
     public internal(set) var table: VectorTable
+    var absence: Absence
     /// Whether a live peer may have something that is missing here.
     public private(set) var isBehind = true
     /// Whether a name must be resolved before all addresses are known.
@@ -63,6 +68,7 @@ public struct Replication: Sendable {
             mine: mine,
             memory: configuration.limits.acknowledge
         )
+        absence = Absence(limit: configuration.limits.absence)
         awaitsNames = configuration.dns != nil
         isBehind = !membership.isFirstRoundOver || awaitsNames
     }
@@ -133,6 +139,12 @@ extension Replication {
             for peer in membership.all where peer.state != .alive { table.lost(peer.identity.agent) }
         }
         settle(&actions)
+        let judges = membership.judgesAbsence && !awaitsNames
+        if absence.tick(now: now, isWatching: judges) {
+            actions.append(.beat)
+            let gone = absence.gone(among: table.mine.keys.filter { $0 != own && membership.peer($0)?.state != .alive })
+            if judges, !gone.isEmpty { actions.append(.bury(gone)) }
+        }
         return actions + membership.calls(now: now).map(Action.call)
     }
 

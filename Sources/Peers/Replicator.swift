@@ -14,6 +14,10 @@ final class Replicator: Sendable {
         case push(AgentID)
         case pull(AgentID)
         case recover(AgentID)
+        /// Give a number to nothing.
+        case beat
+        /// Remove the keys of what none but these agents hold.
+        case bury(Set<AgentID>)
         /// Send the notices that have gathered.
         case notify
         /// Remove the keys of these objects where nobody holds them any more.
@@ -90,6 +94,8 @@ final class Replicator: Sendable {
             case .push(let agent): continuation.yield(.push(agent))
             case .pull(let agent): continuation.yield(.pull(agent))
             case .recover(let agent): continuation.yield(.recover(agent))
+            case .beat: continuation.yield(.beat)
+            case .bury(let agents): continuation.yield(.bury(agents))
             case .done: break
             }
         }

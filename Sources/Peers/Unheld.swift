@@ -7,6 +7,9 @@ public import Content
 /// Who gives up the last copy removes its keys. Where several give theirs up at the same time each believes that others
 /// hold it, so whoever once held it looks again when another's end of a holding arrives.
 public enum Unheld {
+    /// Objects of agents that are gone whose keys are removed together: a push of some hundred publications.
+    static let objectsAtOnce = 256
+
     /// The objects that somebody ceased to hold.
     public static func candidates(in publications: [Publication]) -> Set<Digest> {
         var out: Set<Digest> = []

@@ -40,6 +40,11 @@ extension Catalog {
         }
     }
 
+    /// The namespaces in which keys name an object, or named it before.
+    public func namespaces(of manifest: Digest) throws(StorageError) -> Set<String> {
+        Set(try (keys(of: manifest) + formerKeys(of: manifest)).map { String($0.namespace) })
+    }
+
     /// Objects that live keys directly in a directory name, the latest version first.
     public func latestObjects(
         in parent: String, limit: Int

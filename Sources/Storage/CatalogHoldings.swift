@@ -18,4 +18,56 @@ extension Catalog {
             return held == 0
         }
     }
+
+    /// Gives the next number of an agent to nothing.
+    ///
+    /// - Returns: the number.
+    public func skipNumber(of agent: AgentID) throws(StorageError) -> UInt64 {
+        let now = wall()
+        return try write("skip a number") { db in
+            var writer = PublicationWriter(db: db, wallMilliseconds: now)
+            let number = try writer.row(of: agent).upTo + 1
+            try writer.setUpTo(number, of: agent)
+            return number
+        }
+    }
+
+    /// Objects that live keys name and that none but these agents hold, in order.
+    public func objects(heldOnlyBy agents: Set<AgentID>, limit: Int) throws(StorageError) -> [Digest] {
+        try read("find what only \(agents.count) agents hold") { db in
+            let ids = try agents.compactMap { try AgentRows.find($0, in: db)?.id }
+            guard !ids.isEmpty else { return [] }
+            let marks = databaseQuestionMarks(count: ids.count)
+            let sql = """
+                SELECT DISTINCT h.manifest FROM holdings h WHERE h.agent IN (\(marks)) AND h.held = 1
+                    AND EXISTS (SELECT 1 FROM entries e WHERE e.manifest = h.manifest)
+                    AND NOT EXISTS (
+                        SELECT 1 FROM holdings o WHERE o.manifest = h.manifest AND o.held = 1
+                            AND o.agent NOT IN (\(marks))
+                    )
+                ORDER BY h.manifest LIMIT ?
+                """
+            return try Data.fetchAll(db, sql: sql, arguments: StatementArguments(ids + ids + [Int64(limit)]))
+                .map { try AgentRows.digest([UInt8]($0)) }
+        }
+    }
+
+    /// Who holds an object, as they published it.
+    public func holdings(of manifest: Digest) throws(StorageError) -> [Publication] {
+        try read("find the holdings of \(manifest)") { db in
+            let statement = try db.cachedStatement(
+                sql: """
+                    SELECT a.name, h.number FROM holdings h JOIN agents a ON a.id = h.agent
+                    WHERE h.manifest = ? AND h.held = 1 ORDER BY a.name
+                    """
+            )
+            return try Row.fetchAll(statement, arguments: [Data(manifest.bytes)]).map { row in
+                Publication(
+                    agent: try AgentRows.decode(row[0]),
+                    number: UInt64(bits: row[1]),
+                    change: .holding(manifest: manifest, held: true)
+                )
+            }
+        }
+    }
 }

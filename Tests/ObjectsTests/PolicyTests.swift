@@ -38,6 +38,34 @@ struct PolicyTests {
         #expect(woken.isEmpty && abandoned == [1] && again.new == [b])
     }
 
+    @Test("Nobody waits for a flight that goes further than its own: levels only fall")
+    func reaches() {
+        let reaches = FlightTable.Reach.allCases
+        for theirs in reaches {
+            for ours in reaches {
+                var table = FlightTable()
+                let a = digest(1)
+                let first = table.join([a], waiter: 1, reach: theirs)
+                let second = table.join([a], waiter: 2, reach: ours)
+                #expect(second.others == (theirs <= ours ? [first.flight] : []))
+                #expect(second.new == (theirs <= ours ? [] : [a]))
+                #expect(Set(table.arrived(a)) == [1, 2])
+                #expect(table.isEmpty)
+            }
+        }
+    }
+
+    @Test("A flight that failed does not disturb those who wait for one that goes elsewhere")
+    func failedBeside() {
+        var table = FlightTable()
+        let a = digest(1)
+        let far = table.join([a], waiter: 1, reach: .links).flight
+        let near = table.join([a], waiter: 2, reach: .site).flight
+        #expect(table.ended(far, of: [a]) == [1])
+        #expect(table.ended(near, of: [a]) == [2])
+        #expect(table.isEmpty)
+    }
+
     @Test("A sequential reader's window doubles to its limit and never asks twice; a random reader asks for nothing")
     func readAhead() {
         var ahead = ReadAhead(windowMax: 8)

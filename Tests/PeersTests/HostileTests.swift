@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Chunking
 import Content
 import Foundation
 import Glibc
@@ -57,6 +58,14 @@ struct HostileTests {
             },
             Message(testDescription: "an absurd count of publications") { _ in
                 Array(push([(stranger, 0, 1)]).dropLast()) + [0xff, 0xff, 0xff, 0xff, 0x7f]
+            },
+            Message(testDescription: "the end of a holding of the agent itself, outside of any span") { agent in
+                let holding = Publication.Change.holding(manifest: Digest.sha256(of: [1]), held: false)
+                return push([], [Publication(agent: agent, number: 1 << 40, change: holding)])
+            },
+            Message(testDescription: "a holding whose number skips far ahead, outside of any span") { _ in
+                let holding = Publication.Change.holding(manifest: Digest.sha256(of: [1]), held: true)
+                return push([], [Publication(agent: stranger, number: 1 << 55, change: holding)])
             },
             Message(testDescription: "garbage") { _ in [UInt8](repeating: 0xa5, count: 4000) },
             Message(

@@ -43,6 +43,57 @@ struct RightsTests: SecurePair {
         }
     }
 
+    @Test("Digests are told only of objects that may be read; who else holds one is told with the key that opens it")
+    func digests() async throws {
+        let certificates = try Certificates("ours")
+        let limited = try certificates.keyring("two", ["ci": .read])
+        try await pair(try certificates.keyring("one"), limited) { one, two in
+            let address = try await one.address()
+            let three = try Agent("three", keyring: try certificates.keyring("three")) { $0.peers = [address] }
+            try await running([three]) {
+                try await one.meets("two", "three")
+                try await two.meets("one")
+                try await three.meets("one")
+                let (open, _) = try await object(one, "ci/a", [[1, 2, 3]])
+                let (secret, _) = try await object(one, "secret/a", [[7, 8, 9]])
+                _ = try await three.directory.publish([.holding(manifest: secret, held: true)])
+                try await one.publish("ci/last")
+                let holders = try two.store.catalog.holders(of: open)
+                #expect(holders == [one.service.agent])
+                #expect(try two.store.catalog.holders(of: secret).isEmpty)
+                #expect(await two.directory.catchUp(timeout: .seconds(30)))
+                #expect(try two.store.catalog.holders(of: secret).isEmpty)
+                // The same bytes under a key that it may read.
+                try await one.publish("ci/b", .object(manifest: secret, size: 3))
+                let both = [one.service.agent, three.service.agent].sorted()
+                #expect(try two.store.catalog.holders(of: secret) == both)
+            }
+        }
+    }
+
+    @Test("Who takes the id of an agent that is dead must be allowed all that it held")
+    func takenID() async throws {
+        let certificates = try Certificates("ours")
+        let one = try Agent("one", keyring: try certificates.keyring("one")) {
+            $0.limits.heartbeat = .milliseconds(500)
+        }
+        try await running([one]) {
+            let address = try await one.address()
+            let two = try Agent("two", keyring: try certificates.keyring("two")) { $0.peers = [address] }
+            try await running([two]) { try await one.meets("two") }
+            try await eventually { one.state(of: "two") == .dead }
+            let narrow = try certificates.keyring("three", ["ci": .publish])
+            let thief = try Agent("three", keyring: narrow, store: two.store) { $0.peers = [address] }
+            try await running([thief]) {
+                try await fails(thief, with: "403")
+                #expect(one.state(of: "three") == nil)
+            }
+            let wide = try certificates.keyring("four")
+            let heir = try Agent("four", keyring: wide, store: two.store) { $0.peers = [address] }
+            try await running([heir]) { try await one.meets("four") }
+        }
+    }
+
     @Test("Chunks of a namespace that may not be read are absent, by whatever digest they are asked for")
     func read() async throws {
         let certificates = try Certificates("ours")

@@ -35,7 +35,7 @@ extension World {
     }
 
     /// A node goes for good: what only it has goes with it.
-    private func lose(_ agent: SimulatedAgent) {
+    func lose(_ agent: SimulatedAgent) {
         guard !agent.isGone else { return }
         note("n\(agent.index) is gone")
         agent.isGone = true

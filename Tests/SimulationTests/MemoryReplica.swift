@@ -139,5 +139,18 @@ final class MemoryReplica: Replica {
 
     func hasGivenUp(_ manifest: Digest) -> Bool { contents.holdings[manifest]?[agent]?.isHeld == false }
 
+    func objects(heldOnlyBy agents: Set<AgentID>) -> [Digest] {
+        contents.keys.filter { !$0.value.isEmpty }.keys.filter { manifest in
+            let holders = holders(of: manifest)
+            return !holders.isEmpty && holders.allSatisfy(agents.contains)
+        }.sorted()
+    }
+
+    func skipNumber() -> UInt64 {
+        let number = (contents.upTo[agent] ?? 0) + 1
+        contents.upTo[agent] = number
+        return number
+    }
+
     func clock() -> HybridTime { contents.clock }
 }

@@ -25,6 +25,10 @@ protocol Replica: AnyObject {
     func holders(of manifest: Digest) throws -> [AgentID]
     /// Whether the agent held an object and gave it up.
     func hasGivenUp(_ manifest: Digest) throws -> Bool
+    /// Objects that live keys name and that none but these agents hold, in order.
+    func objects(heldOnlyBy agents: Set<AgentID>) throws -> [Digest]
+    /// Gives the next number to nothing, and returns it.
+    func skipNumber() throws -> UInt64
     func clock() throws -> HybridTime
 }
 
@@ -64,5 +68,9 @@ final class CatalogReplica: Replica {
     func keys(of manifest: Digest) throws -> [Key] { try catalog.keys(of: manifest).sorted() }
     func holders(of manifest: Digest) throws -> [AgentID] { try catalog.holders(of: manifest) }
     func hasGivenUp(_ manifest: Digest) throws -> Bool { try catalog.hasGivenUp(manifest) }
+    func objects(heldOnlyBy agents: Set<AgentID>) throws -> [Digest] {
+        try catalog.objects(heldOnlyBy: agents, limit: .max)
+    }
+    func skipNumber() throws -> UInt64 { try catalog.skipNumber(of: agent) }
     func clock() throws -> HybridTime { try catalog.clock() }
 }

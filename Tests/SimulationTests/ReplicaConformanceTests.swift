@@ -43,6 +43,8 @@ struct ReplicaConformanceTests {
                 if dice.chance(0.3) {
                     let changes = try (0..<dice.within(1...4)).map { _ in try change(by: disk.agent, step, &dice) }
                     #expect(try disk.publish(changes) == memory.publish(changes))
+                } else if dice.chance(0.05) {
+                    #expect(try disk.skipNumber() == memory.skipNumber())
                 } else if dice.chance(0.03) {
                     try disk.reopen()
                     memory.reopen()
@@ -94,6 +96,10 @@ struct ReplicaConformanceTests {
             #expect(try Set(disk.holders(of: manifest)) == Set(memory.holders(of: manifest)))
             #expect(try disk.keys(of: manifest) == memory.keys(of: manifest))
             #expect(try disk.hasGivenUp(manifest) == memory.hasGivenUp(manifest))
+        }
+        for count in 0...agents.count {
+            let some = Set(agents.prefix(count))
+            #expect(try disk.objects(heldOnlyBy: some) == memory.objects(heldOnlyBy: some))
         }
         for agent in agents {
             for (after, limit) in [(0, 1000), (3, 5), (1 << 20, 7)] as [(UInt64, Int)] {

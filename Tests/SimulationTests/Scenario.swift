@@ -22,6 +22,8 @@ struct Scenario {
     /// Nodes that go for good.
     var goneCount = 1
     var usesCoding = false
+    /// How long an agent may be away before it is gone.
+    var absence: Duration = .seconds(3600)
 
     var agentCount: Int { sites.reduce(0, +) }
 
@@ -55,6 +57,7 @@ struct Scenario {
                 configuration.peers = (0..<count).filter { $0 >= place || !world.dice.chance(0.03) }
                     .map { Scenario.address(site, $0) }
                 configuration.links = links(site, place)
+                configuration.limits.absence = absence
                 let id = AgentID(high: 1, low: UInt64(index + 1))
                 let agent = SimulatedAgent(
                     world, index: index, site: site, configuration: configuration, replica: try replica(id)

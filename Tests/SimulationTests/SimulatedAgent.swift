@@ -216,6 +216,36 @@ final class SimulatedAgent {
         }
     }
 
+    private func beat() {
+        attempt {
+            let number = try replica.skipNumber()
+            perform(replication.forward([id: number], except: nil).actions)
+        }
+    }
+
+    private func bury(_ agents: Set<AgentID>) {
+        world.note("n\(index) takes \(agents.map { "n\($0.low - 1)" }.sorted()) for gone")
+        world.truth.buried.formUnion(agents)
+        attempt {
+            let changes = try replica.objects(heldOnlyBy: agents).flatMap { manifest in
+                Unheld.removals(
+                    of: try replica.keys(of: manifest).compactMap { try replica.entry($0) },
+                    by: id,
+                    holders: [],
+                    hasGivenUp: true
+                )
+            }
+            if !changes.isEmpty { publish(changes) }
+        }
+    }
+
+    /// The names of its site do not stand for an agent any more.
+    func forget(_ address: PeerAddress) {
+        var rest = configuration
+        rest.peers.removeAll { $0 == address }
+        perform(replication.configure(Replication.addresses(rest, resolved: [])))
+    }
+
     // MARK: Actions
 
     private func perform(_ actions: [Replication.Action]) {
@@ -227,6 +257,8 @@ final class SimulatedAgent {
             case .pull(let agent): pull(from: agent)
             case .recover(let agent): recover(from: agent, after: replication.recoveredNumber)
             case .done(let waiter): waiters.removeValue(forKey: waiter)?(true)
+            case .beat: beat()
+            case .bury(let agents): bury(agents)
             }
         }
     }
@@ -241,6 +273,8 @@ final class SimulatedAgent {
         case .pull(let agent): (2, agent.low, "")
         case .recover(let agent): (3, agent.low, "")
         case .done(let waiter): (4, waiter, "")
+        case .beat: (5, 0, "")
+        case .bury: (6, 0, "")
         }
     }
 

@@ -11,6 +11,9 @@ struct Truth {
     /// them. Per agent the numbers above which that is so, up to those that it gave afterwards.
     var losable: [AgentID: [ClosedRange<UInt64>]] = [:]
 
+    /// Agents that somebody took for gone.
+    var buried: Set<AgentID> = []
+
     mutating func fail(_ what: String) {
         // The first few say it all.
         if failures.count < 20 { failures.append(what) }

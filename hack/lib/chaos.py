@@ -4,6 +4,8 @@
 
   --mount DIR --object FILE    the object is read as DIR/chaos/object again and again; it must have FILE's bytes
   --publish DIR                it is published anew each time, with other bytes, through this mount of another agent
+  --copy DIR                   and then read through this mount of a third agent, so that two have it
+  --between                    the fault comes before each read, when both have it, and not at any moment
   --fault COMMAND              breaks something; run --times times at moments that --seed decides
   --least S --most S           how long after the last fault was got over the next one may come
   --supervisors PIDS           of agents, whose processes are described where a call does not return
@@ -256,6 +258,19 @@ def publishing(tally, options, original):
     alphabet = list(range(256))
     chance = random.Random(options.seed)
 
+    def arrives(here, want):
+        limit = time.monotonic() + 60
+        while time.monotonic() < limit:
+            try:
+                with timed(tally, "open", open, here, "rb") as file:
+                    first = timed(tally, "first bytes", file.read, 4096)
+                if first == want[:4096]:
+                    break
+            except FileNotFoundError:
+                pass
+            time.sleep(0.05)
+        whole(tally, here, want)
+
     def round(number):
         chance.shuffle(alphabet)
         bytes_now = original.translate(bytes(alphabet))
@@ -265,18 +280,11 @@ def publishing(tally, options, original):
         with open(there + ".part", "wb") as file:
             file.write(bytes_now)
         timed(tally, "rename", os.rename, there + ".part", there)
-        here = f"{options.mount}/{name}"
-        limit = time.monotonic() + 60
-        while time.monotonic() < limit:
-            try:
-                with timed(tally, "open", open, here, "rb") as file:
-                    first = timed(tally, "first bytes", file.read, 4096)
-                if first == bytes_now[:4096]:
-                    break
-            except FileNotFoundError:
-                pass
-            time.sleep(0.05)
-        whole(tally, here, bytes_now)
+        if options.copy:
+            arrives(f"{options.copy}/{name}", bytes_now)
+        if options.between:
+            strike(tally, options, number, chance)
+        arrives(f"{options.mount}/{name}", bytes_now)
         tally.finished("read")
 
     return round
@@ -294,16 +302,37 @@ def prepare(options, original):
     return folder, sorted(os.listdir(f"{folder}/many"))
 
 
+def strike(tally, options, number, chance):
+    """Breaks something; false: the command for it failed."""
+    command = f"{options.fault} {number} {chance.randrange(1 << 30)}"
+    try:
+        subprocess.run(["/bin/bash", "-c", command], stdin=subprocess.DEVNULL, check=True, timeout=FAULT_LIMIT)
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as problem:
+        tally.error("fault", problem)
+        describe_all(options.supervisors)
+        return False
+    return True
+
+
+def in_rounds(tally, options, original):
+    """The faults come with the rounds: one each."""
+    body = publishing(tally, options, original)
+    for number in range(options.times):
+        before = tally.errors
+        try:
+            body(number)
+        except OSError as problem:
+            tally.error("publish", problem)
+        if tally.errors > before + 1:
+            return
+        tally.faults += 1
+
+
 def inject(tally, options):
     chance = random.Random(options.seed)
     for number in range(options.times):
         time.sleep(chance.uniform(options.least, options.most))
-        command = f"{options.fault} {number} {chance.randrange(1 << 30)}"
-        try:
-            subprocess.run(["/bin/bash", "-c", command], stdin=subprocess.DEVNULL, check=True, timeout=FAULT_LIMIT)
-        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as problem:
-            tally.error("fault", problem)
-            describe_all(options.supervisors)
+        if not strike(tally, options, number, chance):
             break
         # Survived is what moves again.
         before, limit = tally.steps, time.monotonic() + 90
@@ -343,6 +372,8 @@ def parse():
     parser.add_argument("--mount", required=True)
     parser.add_argument("--object", required=True)
     parser.add_argument("--publish")
+    parser.add_argument("--copy")
+    parser.add_argument("--between", action="store_true")
     parser.add_argument("--fault", required=True)
     parser.add_argument("--times", type=int, required=True)
     parser.add_argument("--seed", type=int, required=True)
@@ -359,7 +390,9 @@ def main():
     tally = Tally()
     begin = time.monotonic()
     watching(tally, options.supervisors, lambda: finish(tally, options, original, begin))
-    if options.publish:
+    if options.between:
+        threads = []
+    elif options.publish:
         threads = [forever(tally, "publish", publishing(tally, options, original))]
     else:
         folder, names = timed(tally, "prepare", prepare, options, original)
@@ -373,11 +406,15 @@ def main():
             forever(tally, "list", lambda _: listing(tally, f"{folder}/many", names)),
         ]
     tally.left()
-    inject(tally, options)
+    if options.between:
+        in_rounds(tally, options, original)
+        tally.left()
+    else:
+        inject(tally, options)
     # What was begun is to end, after the last fault too.
     ended = dict(tally.done)
     limit = time.monotonic() + 60
-    while any(tally.done.get(k, 0) <= n for k, n in ended.items()) and time.monotonic() < limit:
+    while threads and any(tally.done.get(k, 0) <= n for k, n in ended.items()) and time.monotonic() < limit:
         time.sleep(0.05)
     tally.over.set()
     for thread in threads:
