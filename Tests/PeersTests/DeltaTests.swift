@@ -153,6 +153,30 @@ struct DeltaTests {
         }
     }
 
+    @Test("New content that does not shrink fills batches to their bound, and they are taken")
+    func incompressible() async throws {
+        var random = Random("incompressible deltas")
+        let object = Made((0..<60).map { _ in random.bytes(90_000) })
+        try await linked {
+            try object.put(into: $0)
+        } _: { _, east, source in
+            let selections = object.lists.enumerated().map { number, list in
+                BlockSelection(block: number, chunks: Array(list.chunks.indices))
+            }
+            let ask = DeltaRequest(manifest: object.digest, bases: [], priority: .reader, part: .chunks(selections))
+            var got: [UInt8] = []
+            var longest = 0
+            try await east.service.fetchDeltas(ask, count: object.chunks.count, from: source) { frame in
+                let (_, packed) = try frame.open(against: [])
+                let count = object.chunks[frame.parts].reduce(0) { $0 + $1.count }
+                got += try DeltaPlan.decode(packed, bases: [], rawByteCount: count) { _, _ in }.get()
+                longest = max(longest, packed.count)
+            }
+            #expect(got == object.chunks.flatMap(\.self))
+            #expect(longest > 1 << 20, "no batch was longer than a chunk may be, the longest \(longest)")
+        }
+    }
+
     @Test("What the sender does not have is left out, and a request beyond the object gets nothing")
     func absent() async throws {
         var random = Random("absent deltas")
