@@ -139,7 +139,7 @@ struct DeltaTests {
                 let (names, packed) = try frame.open(against: sequences)
                 payload += packed.count
                 let held = Dictionary(old.chunks.map { (Digest.sha256(of: $0), $0) }) { a, _ in a }
-                let raw = try DeltaPlan.decode(
+                let raw = try DeltaBatch.decode(
                     packed, bases: names, rawByteCount: frame.parts.reduce(0) { $0 + wanted[$1].count }
                 ) { chunk, buffer in buffer.copyBytes(from: held[chunk.digest] ?? []) }.get()
                 var from = 0
@@ -169,7 +169,7 @@ struct DeltaTests {
             try await east.service.fetchDeltas(ask, count: object.chunks.count, from: source) { frame in
                 let (_, packed) = try frame.open(against: [])
                 let count = object.chunks[frame.parts].reduce(0) { $0 + $1.count }
-                got += try DeltaPlan.decode(packed, bases: [], rawByteCount: count) { _, _ in }.get()
+                got += try DeltaBatch.decode(packed, bases: [], rawByteCount: count) { _, _ in }.get()
                 longest = max(longest, packed.count)
             }
             #expect(got == object.chunks.flatMap(\.self))
