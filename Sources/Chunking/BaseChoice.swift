@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import Content
+import Content
 
 /// Chooses, for a chunk that the receiver lacks, the chunks of its bases that are most like it. Deterministic.
 ///
@@ -17,8 +17,6 @@ public struct BaseChoice: Sendable {
     private let bases: [BaseObject]
     /// Super-feature and its number, in order, with the chunk that has it.
     private let features: [Feature]
-    /// The wanted chunks themselves, as a base with the number after the last: what crosses first is a base for the rest.
-    private let targets: [(chunk: ChunkReference, sketch: ChunkSketch?)]
 
     private struct Feature: Sendable {
         let key: UInt64
@@ -26,87 +24,69 @@ public struct BaseChoice: Sendable {
         let position: UInt32
     }
 
-    /// - Parameter targets: the wanted chunks in the order in which they cross, where they may be bases of later ones.
-    public init(bases: [BaseObject], targets: [(chunk: ChunkReference, sketch: ChunkSketch?)] = []) {
+    public init(bases: [BaseObject]) {
         self.bases = bases
-        self.targets = targets
         var features: [Feature] = []
-        func add(_ base: Int, _ position: Int, _ sketch: ChunkSketch) {
-            for (i, value) in sketch.features.enumerated() {
-                let key = UInt64(i) << 32 | UInt64(value)
-                features.append(Feature(key: key, base: UInt32(base), position: UInt32(position)))
-            }
-        }
         for (number, base) in bases.enumerated() {
-            for (position, sketch) in base.sketches { add(number, position, sketch) }
-        }
-        for (number, target) in targets.enumerated() {
-            if let sketch = target.sketch { add(bases.count, number, sketch) }
+            for (position, sketch) in base.sketches {
+                for (i, value) in sketch.features.enumerated() {
+                    let key = UInt64(i) << 32 | UInt64(value)
+                    features.append(Feature(key: key, base: UInt32(number), position: UInt32(position)))
+                }
+            }
         }
         self.features = features.sorted { ($0.key, $0.base, $0.position) < ($1.key, $1.base, $1.position) }
     }
 
-    /// What is known of a chunk that is wanted.
-    public struct Target: Sendable {
-        public let chunk: ChunkReference
-        /// Its bytes, as a range of the wanted object.
-        public let range: Range<UInt64>
-        public let sketch: ChunkSketch?
-        /// Where the base goes on after the chunks before this one.
-        public let expected: BasePosition
+    /// Whether there is nothing to choose from.
+    var isEmpty: Bool { bases.allSatisfy { $0.sequence.count == 0 } }
 
-        public init(chunk: ChunkReference, range: Range<UInt64>, sketch: ChunkSketch?, expected: BasePosition) {
-            self.chunk = chunk
-            self.range = range
-            self.sketch = sketch
-            self.expected = expected
-        }
+    /// Bytes of a base's chunk.
+    func length(at place: BasePosition) -> Int { Int(bases[place.base].sequence.chunks[place.position].length) }
+
+    /// What is known of a chunk that is wanted.
+    struct Target: Sendable {
+        /// Its bytes, as a range of the wanted object.
+        let range: Range<UInt64>
+        let sketch: ChunkSketch
+        /// Where the base goes on after the chunks before this one.
+        let expected: BasePosition?
     }
 
     /// The chunk's bases, the best first; at most ``baseCountMax``, none where nothing resembles it.
     ///
-    /// - Parameters:
-    ///   - outline: of the wanted object.
-    ///   - crossed: how many of the wanted chunks have crossed before, and may be bases.
-    public func bases(of target: Target, outline: Outline?, crossed: Int = 0) -> [BasePosition] {
+    /// - Parameter members: of the wanted object, those that have bytes in the chunk.
+    func bases(of target: Target, members: ArraySlice<Outline.Member>) -> [BasePosition] {
         var chosen: [BasePosition] = []
         func choose(_ position: BasePosition) {
             if chosen.count < BaseChoice.baseCountMax, !chosen.contains(position) { chosen.append(position) }
         }
-        if let similar = similar(to: target, crossed) { choose(similar) }
-        if let outline { for position in samePath(as: target, outline) { choose(position) } }
-        if isChanged(at: target.expected) { choose(target.expected) }
+        if let similar = similar(to: target) { choose(similar) }
+        for position in samePath(as: target, members) { choose(position) }
+        if let expected = target.expected, isChanged(at: expected) { choose(expected) }
         return chosen
     }
 
     /// The chunk with the most super-features in common; among equals the one nearest to where it is expected.
-    private func similar(to target: Target, _ crossed: Int) -> BasePosition? {
-        guard let sketch = target.sketch else { return nil }
+    private func similar(to target: Target) -> BasePosition? {
         var best: BasePosition?
         var most = (matches: 0, nearness: Int.min)
-        for (i, value) in sketch.features.enumerated() {
+        for (i, value) in target.sketch.features.enumerated() {
             for feature in candidates(UInt64(i) << 32 | UInt64(value)) {
                 let position = BasePosition(base: Int(feature.base), position: Int(feature.position))
-                guard let other = self.sketch(at: position, crossed) else { continue }
-                let rank = (matches: sketch.matchCount(other), nearness: -distance(of: position, to: target))
+                guard let other = bases[position.base].sketches[position.position] else { continue }
+                let rank = (matches: target.sketch.matchCount(other), nearness: -distance(of: position, to: target))
                 if rank > most { (best, most) = (position, rank) }
             }
         }
         return best
     }
 
-    private func sketch(at position: BasePosition, _ crossed: Int) -> ChunkSketch? {
-        if position.base < bases.count { return bases[position.base].sketches[position.position] }
-        return position.position < crossed ? targets[position.position].sketch : nil
-    }
-
     private func distance(of position: BasePosition, to target: Target) -> Int {
-        let chunk =
-            position.base < bases.count
-            ? bases[position.base].sequence.chunks[position.position] : targets[position.position].chunk
-        let length = Int(chunk.length)
-        let step = position.base == target.expected.base ? abs(position.position - target.expected.position) : 1 << 20
-        return abs(length - Int(target.chunk.length)) + step
+        let step =
+            position.base == target.expected?.base
+            ? abs(position.position - (target.expected?.position ?? 0)) : 1 << 20
+        return abs(length(at: position) - target.range.count) + step
     }
 
     private func candidates(_ key: UInt64) -> ArraySlice<Feature> {
@@ -121,9 +101,9 @@ public struct BaseChoice: Sendable {
     }
 
     /// The chunks that hold the same parts of the same files, those that hold the most of them first.
-    private func samePath(as target: Target, _ outline: Outline) -> [BasePosition] {
+    private func samePath(as target: Target, _ members: ArraySlice<Outline.Member>) -> [BasePosition] {
         var weights: [BasePosition: UInt64] = [:]
-        for member in outline.members(covering: target.range).prefix(BaseChoice.memberCountMax) {
+        for member in members.prefix(BaseChoice.memberCountMax) {
             let part = target.range.clamped(to: member.header..<max(member.header, member.end))
             for (number, base) in bases.enumerated() {
                 guard let twin = BaseChoice.twin(of: member, in: base.outline) else { continue }

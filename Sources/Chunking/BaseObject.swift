@@ -43,27 +43,3 @@ public struct BaseObject: Sendable {
         return low..<end
     }
 }
-
-/// Consecutive chunks of the wanted object, and which of them the receiver lacks.
-public struct TargetRun: Sendable {
-    /// Where the first chunk begins in the object.
-    public let offset: UInt64
-    public let chunks: [ChunkReference]
-    /// As many as there are chunks.
-    public let isWanted: [Bool]
-    /// Of wanted chunks, by index in ``chunks``.
-    public let sketches: [Int: ChunkSketch]
-
-    public init(offset: UInt64, chunks: [ChunkReference], isWanted: [Bool], sketches: [Int: ChunkSketch]) {
-        precondition(chunks.count == isWanted.count, "a flag for each chunk")
-        self.offset = offset
-        self.chunks = chunks
-        self.isWanted = isWanted
-        self.sketches = sketches
-    }
-
-    /// The wanted chunks in order.
-    var wanted: [(chunk: ChunkReference, sketch: ChunkSketch?)] {
-        chunks.indices.filter { isWanted[$0] }.map { (chunks[$0], sketches[$0]) }
-    }
-}

@@ -3,24 +3,25 @@
 /// How hard a link's sender compresses: as hard as the link gives time for, and as the object's share of the cores
 /// allows. One value for each object under way; deterministic.
 public struct EncodingEffort: Sendable {
-    /// Core-seconds that sender and receiver may take for each byte of the whole object.
-    public static let secondsPerByteMax = 2.8e-9
-    /// Of these, what sketches and decoding take for each byte of the missing chunks.
-    private static let otherSecondsPerByte = 3.0e-9
-    /// What encoding may take at the least, where most is missing.
-    private static let secondsPerByteMin = 1.0e-9
+    /// Core-seconds that encoding may take for each byte of the whole object, where the link leaves no time for more.
+    /// A small object, or one of which little changed, gets the best level for them; where much is missing, levels that
+    /// take three times as long save a tenth of the bytes, which the link carries sooner.
+    public static let secondsPerByteMax = 0.9e-9
+    /// What it may take of any object: the smallest of images.
+    private static let secondsMin = 0.3
     /// Where the last batch shrank to more than this part, the next one hardly will by effort: what is in images
     /// compressed lies side by side.
     private static let incompressible = 0.9
-    /// The part of a link's time that encoding may take, so that there is always a batch ready to leave.
-    private static let linkPart = 0.8
+    /// The part of a link's time that encoding may take: reading and comparing take as much, and there is always to be a
+    /// batch ready to leave.
+    private static let linkPart = 0.5
     /// The level that gives the most for its time: where nothing limits the link, and for what hardly shrinks.
     private static let briskLevel: Int32 = 3
     /// Levels, and what a core encodes with each, bytes of chunks a second (measured on rebuilt images with bases; what
     /// has none is three times as slow, and ``encoded(rawByteCount:byteCount:seconds:level:)`` notices). Those between
     /// cost as much as the next one.
     private static let speeds: [(level: Int32, bytesPerSecond: Double)] = [
-        (9, 120e6), (6, 150e6), (3, 400e6), (1, 500e6),
+        (9, 130e6), (6, 160e6), (3, 550e6), (1, 700e6),
     ]
 
     /// Bytes a second that the link takes, or nil where nothing limits it.
@@ -40,12 +41,8 @@ public struct EncodingEffort: Sendable {
     ///   - missingByteCount: bytes of the chunks that will be asked for, as far as known.
     public init(bytesPerSecond: Double?, objectByteCount: UInt64, missingByteCount: UInt64) {
         self.bytesPerSecond = bytesPerSecond
-        let (object, missing) = (Double(objectByteCount), Double(missingByteCount))
-        secondsLeft = max(
-            object * EncodingEffort.secondsPerByteMax - missing * EncodingEffort.otherSecondsPerByte,
-            object * EncodingEffort.secondsPerByteMin
-        )
-        self.missingByteCount = missing
+        secondsLeft = max(EncodingEffort.secondsMin, Double(objectByteCount) * EncodingEffort.secondsPerByteMax)
+        self.missingByteCount = Double(missingByteCount)
     }
 
     /// The level for the next batch.
@@ -63,6 +60,8 @@ public struct EncodingEffort: Sendable {
     }
 
     /// Takes account of a batch.
+    ///
+    /// - Parameter seconds: of a core.
     public mutating func encoded(rawByteCount: Int, byteCount: Int, seconds: Double, level: Int32) {
         let raw = Double(max(1, rawByteCount))
         secondsLeft -= seconds

@@ -58,18 +58,7 @@ public struct Outline: Sendable {
     }
 
     /// The members that have bytes in a range of the object.
-    public func members(covering range: Range<UInt64>) -> ArraySlice<Member> {
-        var low = 0
-        var high = members.count
-        while low < high {
-            let middle = (low + high) / 2
-            if members[middle].header <= range.lowerBound { low = middle + 1 } else { high = middle }
-        }
-        let first = low > 0 && members[low - 1].end > range.lowerBound ? low - 1 : low
-        var last = max(first, low)
-        while last < members.count, members[last].header < range.upperBound { last += 1 }
-        return members[first..<last]
-    }
+    public func members(covering range: Range<UInt64>) -> ArraySlice<Member> { members.covering(range) }
 
     /// FNV-1a of a path's bytes, without what archivers write differently around the same name.
     public static func pathHash(_ path: some Sequence<UInt8>) -> UInt64 {
@@ -79,5 +68,21 @@ public struct Outline: Sendable {
         while bytes.last == UInt8(ascii: "/") { bytes.removeLast() }
         for byte in bytes { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
         return hash
+    }
+}
+
+extension [Outline.Member] {
+    /// Those that have bytes in a range of the object; in the order of the object, none containing another.
+    func covering(_ range: Range<UInt64>) -> ArraySlice<Outline.Member> {
+        var low = 0
+        var high = count
+        while low < high {
+            let middle = (low + high) / 2
+            if self[middle].header <= range.lowerBound { low = middle + 1 } else { high = middle }
+        }
+        let first = low > 0 && self[low - 1].end > range.lowerBound ? low - 1 : low
+        var last = Swift.max(first, low)
+        while last < count, self[last].header < range.upperBound { last += 1 }
+        return self[first..<last]
     }
 }

@@ -77,6 +77,17 @@ public struct OutlineScan: Sendable {
         about = About()
     }
 
+    /// Takes what another scan found in parts after this one's.
+    public mutating func append(_ later: OutlineScan) {
+        if let last = members.last, let first = later.members.first, last.body == first.header, last.end > last.body {
+            members.removeLast()
+        }
+        members += later.members.prefix(Outline.memberCountMax - members.count)
+    }
+
+    /// The members found so far that have bytes in a range of the object.
+    func members(covering range: Range<UInt64>) -> ArraySlice<Outline.Member> { members.covering(range) }
+
     /// What was found, or nil where there was nothing.
     public func finish() -> Outline? { members.isEmpty ? nil : Outline(members: members) }
 }

@@ -23,12 +23,10 @@ public enum BasePositions {
         }
     }
 
-    /// - Parameter targetCount: how many chunks of the same request have crossed before: they are bases too, with the
-    ///   number after the last base.
     /// - Returns: positions that the bases have, ascending, none twice.
     /// - Throws: ``ContentError`` `malformed`.
     public static func read(
-        _ input: inout ByteReader, bases: [ChunkSequence], targetCount: Int = 0
+        _ input: inout ByteReader, bases: [ChunkSequence]
     ) throws(ContentError) -> [BasePosition] {
         let count = try input.count(max: countMax)
         var positions: [BasePosition] = []
@@ -38,11 +36,10 @@ public enum BasePositions {
             let word = try input.count(max: 1 << 33)
             var place = BasePosition(base: next.base, position: next.position + word >> 1)
             if word & 1 == 1 {
-                place = BasePosition(base: next.base + (try input.count(max: bases.count + 1)), position: word >> 1)
+                place = BasePosition(base: next.base + (try input.count(max: bases.count)), position: word >> 1)
                 guard place.base > next.base else { throw ContentError(.malformed, "a base after itself") }
             }
-            let count = place.base < bases.count ? bases[place.base].count : place.base == bases.count ? targetCount : 0
-            guard place.position < count else {
+            guard place.base < bases.count, place.position < bases[place.base].count else {
                 throw ContentError(.malformed, "no base has a chunk at \(place.position)")
             }
             positions.append(place)

@@ -152,7 +152,7 @@ final class BlockRun {
         let (store, pins) = (store, parts.pins)
         let rawByteCount = names.reduce(0) { $0 + Int($1.length) }
         let digests = try await NIOThreadPool.singleton.runIfActive { () -> [Digest] in
-            let result = try DeltaPlan.decode(payload, bases: bases, rawByteCount: rawByteCount) { chunk, buffer in
+            let result = try DeltaBatch.decode(payload, bases: bases, rawByteCount: rawByteCount) { chunk, buffer in
                 guard try store.read(chunk.digest, into: buffer) == buffer.count else {
                     throw ObjectError(.unavailable, "chunk \(chunk.digest) of a base is not here any more")
                 }

@@ -135,14 +135,37 @@ struct DeltaServing: Sendable {
         let source = try await sender.whileWorking {
             try await service.deltaSources.source(for: request, of: manifest, service)
         }
-        let plan = try await sender.whileWorking {
-            try await offLoop { try source.plan(selections, lists, of: manifest) }
-        }
-        for batch in plan.batches {
-            try Task.checkCancellation()
-            if let frame = try await offLoop({ try source.encode(batch, of: plan) }) {
-                try await sender.send(.delta(frame))
+        try await send(BatchReader(source, zip(selections, lists), of: manifest, store), source)
+    }
+
+    /// Batches of one request that are encoded or wait to be sent, beside the one that is being sent: one a core, so
+    /// that both ends of the pool's threads have work, and a few megabytes of memory.
+    private static let batchesAhead = 2
+
+    /// Sends batches as they are read and encoded, in whatever order they are ready.
+    private func send(_ reader: BatchReader, _ source: DeltaSource) async throws {
+        try await withThrowingTaskGroup(of: DeltaFrame.self) { [store] group in
+            var reader = reader
+            var underWay = 0
+            while true {
+                try Task.checkCancellation()
+                let (next, read) = try await offLoop { [reader] in
+                    var reader = reader
+                    let read = try reader.next()
+                    return (reader, read)
+                }
+                reader = next
+                guard let read else { break }
+                group.addTask {
+                    try await NIOThreadPool.singleton.runIfActive { try source.encode(read.batch, read.raw, store) }
+                }
+                underWay += 1
+                if underWay >= DeltaServing.batchesAhead, let frame = try await group.next() {
+                    underWay -= 1
+                    try await sender.send(.delta(frame))
+                }
             }
+            for try await frame in group { try await sender.send(.delta(frame)) }
         }
     }
 }

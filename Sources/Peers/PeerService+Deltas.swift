@@ -71,7 +71,8 @@ extension PeerService {
         _ request: DeltaRequest, count: Int, from source: Source, receive: (DeltaFrame) async throws -> Void
     ) async throws {
         var isReceived = [Bool](repeating: false, count: count)
-        try await stream(request, source, lengthMax: Int(Manifest.chunkLengthMax)) { frame in
+        // What does not shrink is as long as its chunks.
+        try await stream(request, source, lengthMax: DeltaEncoder.targetByteCountMax) { frame in
             guard case .delta(let delta) = frame else { throw DeltaLie.unexpected }
             for part in delta.parts {
                 guard part < count, !isReceived[part] else {

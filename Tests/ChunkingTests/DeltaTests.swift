@@ -38,9 +38,9 @@ private func decode(_ frame: [UInt8], _ bases: [[UInt8]], _ count: Int) throws -
     @Test(arguments: [1, 3, 6, 9] as [Int32])
     func theOldestBaseIsFoundAmongMany(level: Int32) throws {
         var generator = Seeded("theOldestBaseIsFoundAmongMany")
-        for count in [500_000, 1_000_000, 3_000_000, DeltaPlan.baseByteCount] {
+        for count in [500_000, 1_000_000, 3_000_000, DeltaPlanner.baseByteCount] {
             let base = generator.bytes(count)
-            let target = edited(Array(base[..<min(count, DeltaPlan.batchByteCount)]), 10, &generator)
+            let target = edited(Array(base[..<min(count, DeltaPlanner.batchByteCount)]), 10, &generator)
             let frame = encode([target], [base], level: level)
             #expect(frame.count < 2_000, "\(frame.count) bytes against \(count)")
         }
@@ -102,12 +102,18 @@ private func decode(_ frame: [UInt8], _ bases: [[UInt8]], _ count: Int) throws -
     }
 
     @Test func effortFollowsTheLinkAndTheCores() {
+        // Little is missing: the best level costs next to nothing.
         var effort = EncodingEffort(bytesPerSecond: 6.25e6, objectByteCount: 1 << 30, missingByteCount: 10 << 20)
         let little = effort.level(rawByteCount: 1 << 20)
         #expect(little >= 9)
+        // All is missing, and the link takes it as fast as it comes.
         effort = EncodingEffort(bytesPerSecond: 1e12, objectByteCount: 1 << 30, missingByteCount: 1 << 30)
         #expect(effort.level(rawByteCount: 1 << 20) < little)
         for _ in 0..<100 { effort.encoded(rawByteCount: 1 << 20, byteCount: 500_000, seconds: 1, level: 1) }
         #expect(effort.level(rawByteCount: 1 << 20) == 1)
+        // All is missing, shrinks to a third, and waits for a thin link: there is time for the best level.
+        effort = EncodingEffort(bytesPerSecond: 1e6, objectByteCount: 1 << 30, missingByteCount: 1 << 30)
+        for _ in 0..<100 { effort.encoded(rawByteCount: 1 << 20, byteCount: 350_000, seconds: 0.02, level: 9) }
+        #expect(effort.level(rawByteCount: 1 << 20) == little)
     }
 }

@@ -139,7 +139,7 @@ struct DeltaTests {
                 let (names, packed) = try frame.open(against: sequences)
                 payload += packed.count
                 let held = Dictionary(old.chunks.map { (Digest.sha256(of: $0), $0) }) { a, _ in a }
-                let raw = try DeltaPlan.decode(
+                let raw = try DeltaBatch.decode(
                     packed, bases: names, rawByteCount: frame.parts.reduce(0) { $0 + wanted[$1].count }
                 ) { chunk, buffer in buffer.copyBytes(from: held[chunk.digest] ?? []) }.get()
                 var from = 0
@@ -150,6 +150,30 @@ struct DeltaTests {
             }
             #expect(got == wanted)
             #expect(payload < 10_000, "\(payload) bytes of incompressible chunks with one changed byte each")
+        }
+    }
+
+    @Test("New content that does not shrink fills batches to their bound, and they are taken")
+    func incompressible() async throws {
+        var random = Random("incompressible deltas")
+        let object = Made((0..<60).map { _ in random.bytes(90_000) })
+        try await linked {
+            try object.put(into: $0)
+        } _: { _, east, source in
+            let selections = object.lists.enumerated().map { number, list in
+                BlockSelection(block: number, chunks: Array(list.chunks.indices))
+            }
+            let ask = DeltaRequest(manifest: object.digest, bases: [], priority: .reader, part: .chunks(selections))
+            var got: [UInt8] = []
+            var longest = 0
+            try await east.service.fetchDeltas(ask, count: object.chunks.count, from: source) { frame in
+                let (_, packed) = try frame.open(against: [])
+                let count = object.chunks[frame.parts].reduce(0) { $0 + $1.count }
+                got += try DeltaBatch.decode(packed, bases: [], rawByteCount: count) { _, _ in }.get()
+                longest = max(longest, packed.count)
+            }
+            #expect(got == object.chunks.flatMap(\.self))
+            #expect(longest > 1 << 20, "no batch was longer than a chunk may be, the longest \(longest)")
         }
     }
 

@@ -2,7 +2,7 @@
 
 import Foundation
 
-/// `larder-study --old FILE --new FILE [--level N] [--within]`: one JSON object with what crosses a link for FILE when the receiver
+/// `larder-study --old FILE --new FILE [--level N]`: one JSON object with what crosses a link for FILE when the receiver
 /// holds OLD, by kind, and what it costs; no network, no store. `hack/study` prints it beside the floor.
 @main
 struct Main {
@@ -10,12 +10,10 @@ struct Main {
         do {
             let arguments = Array(CommandLine.arguments.dropFirst())
             guard let old = value(of: "--old", in: arguments), let new = value(of: "--new", in: arguments) else {
-                throw UsageError(message: "usage: larder-study --old FILE --new FILE [--level N] [--within]")
+                throw UsageError(message: "usage: larder-study --old FILE --new FILE [--level N]")
             }
             let level = value(of: "--level", in: arguments).flatMap { Int32($0) }
-            let study = try Study(
-                old: MappedObject(old), new: MappedObject(new), level: level,
-                usesTargets: arguments.contains("--within"))
+            let study = try Study(old: MappedObject(old), new: MappedObject(new), level: level)
             let data = try JSONSerialization.data(withJSONObject: study.report, options: [.prettyPrinted, .sortedKeys])
             FileHandle.standardOutput.write(data + Data("\n".utf8))
         } catch {

@@ -28,14 +28,14 @@ final class MappedObject {
             throw UsageError(message: "cannot map \(path)")
         }
         bytes = UnsafeRawBufferPointer(start: map, count: size)
-        var begin = threadSeconds()
+        var begin = ThreadTime.seconds
         var at = 0
         let plain = Cutter()
         while at < size, let length = plain.cut(UnsafeRawBufferPointer(rebasing: bytes[at...]), isEnd: true) {
             at += length
         }
-        plainSeconds = threadSeconds() - begin
-        begin = threadSeconds()
+        plainSeconds = ThreadTime.seconds - begin
+        begin = ThreadTime.seconds
         at = 0
         var cutter = ContainerCutter()
         var ranges: [Range<Int>] = []
@@ -43,8 +43,8 @@ final class MappedObject {
             ranges.append(at..<at + length)
             at += length
         }
-        cutSeconds = threadSeconds() - begin
-        begin = threadSeconds()
+        cutSeconds = ThreadTime.seconds - begin
+        begin = ThreadTime.seconds
         var builder = ManifestBuilder()
         var lists: [BlockList] = []
         for range in ranges {
@@ -55,7 +55,7 @@ final class MappedObject {
             }
         }
         if let list = builder.finish() { lists.append(list) }
-        digestSeconds = threadSeconds() - begin
+        digestSeconds = ThreadTime.seconds - begin
         self.lists = lists
         manifest = builder.manifest
         sequence = ChunkSequence(lists: lists)
@@ -70,10 +70,4 @@ final class MappedObject {
     func chunk(_ digest: Digest) -> UnsafeRawBufferPointer? {
         places[digest].map { UnsafeRawBufferPointer(rebasing: bytes[$0]) }
     }
-}
-
-func threadSeconds() -> Double {
-    var time = timespec()
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
-    return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
 }
