@@ -14,14 +14,18 @@ extension Tree {
         switch handles[handle] {
         case .writer(let file, _), .stagedReader(let file):
             // close(2) is the last call that can be told that an earlier write came to nothing.
-            if let failure = file.writer.failure { return reply.error(Errno(failure)) }
-            guard !file.isUnlinked, file.writer.isModified, file.flush(handle) else { return reply.done() }
-            file.settle()
-            guard !file.isVisible else { return reply.done() }
-            // The kernel believes in the published version under this name; whoever looks after close(2) must ask.
+            let failure = file.writer.failure.map { Errno($0) }
+            let isLast = !file.isUnlinked && (failure != nil || file.writer.isModified) && file.flush(handle)
+            if isLast { file.settle() }
+            guard isLast, !file.isVisible else {
+                if let failure { return reply.error(failure) }
+                return reply.done()
+            }
+            // The kernel believes in the published version under this name, or in what was written where that came to
+            // nothing; whoever looks after close(2) must ask.
             reply.later { [self] reply in
                 await invalidations?.invalidate(file.writer.key)
-                reply.done()
+                if let failure { reply.error(failure) } else { reply.done() }
             }
         case .hint(let lines):
             let keys = lines.take()
