@@ -57,7 +57,8 @@ struct RightsTests: SecurePair {
                 let (open, _) = try await object(one, "ci/a", [[1, 2, 3]])
                 let (secret, _) = try await object(one, "secret/a", [[7, 8, 9]])
                 _ = try await three.directory.publish([.holding(manifest: secret, held: true)])
-                try await one.publish("ci/last")
+                let last = try await one.publish("ci/last")
+                try await eventually { try two.directory.lookup(last.key) == last }
                 let holders = try two.store.catalog.holders(of: open)
                 #expect(holders == [one.service.agent])
                 #expect(try two.store.catalog.holders(of: secret).isEmpty)
@@ -66,7 +67,7 @@ struct RightsTests: SecurePair {
                 // The same bytes under a key that it may read.
                 try await one.publish("ci/b", .object(manifest: secret, size: 3))
                 let both = [one.service.agent, three.service.agent].sorted()
-                #expect(try two.store.catalog.holders(of: secret) == both)
+                try await eventually { try two.store.catalog.holders(of: secret) == both }
             }
         }
     }
