@@ -25,6 +25,8 @@ final class Collector: Sendable {
     private let pool: NIOThreadPool
     private let logger: Logger
     private let turn = Permits(1)
+    /// Bytes of objects that were given up since the last sweep.
+    private let unswept = NIOLockedValueBox<UInt64>(0)
     let pins = ChunkPins()
     private let ingests = NIOLockedValueBox<[ObjectIdentifier: @Sendable () -> [Digest]]>([:])
 
@@ -48,7 +50,8 @@ final class Collector: Sendable {
     /// Frees at least `bytes` where that can be done.
     func reclaim(_ bytes: UInt64) async throws {
         try await turn.withPermit {
-            var freed: UInt64 = 0
+            // What was given up already goes before anything else does.
+            var freed = unswept.withLockedValue({ $0 }) > 0 ? try await sweep() : 0
             // Each sweep looks at every object: a store that is full must not sweep for every few megabytes.
             var wanted = max(bytes, store.space.quotaBytes / Collector.leastPart)
             while freed < bytes {
@@ -64,15 +67,24 @@ final class Collector: Sendable {
         }
     }
 
-    /// Gives up objects that are not in use and that no pinned key names, and frees their space.
+    /// Gives up objects that are not in use and that no pinned key names. The turn is taken for a page at a time, so that
+    /// nobody who needs space waits for all of them, and what they leave is swept once it is worth a sweep.
     ///
     /// - Returns: how many.
-    func giveUp(_ manifests: [Digest]) async throws -> Int {
-        try await turn.withPermit {
-            let count = try await forget(manifests)
-            if count > 0 { _ = try await sweep() }
-            return count
+    @discardableResult
+    func giveUp(_ records: [ObjectRecord]) async throws -> Int {
+        var count = 0
+        for start in stride(from: 0, to: records.count, by: Collector.pageCount) {
+            let page = records[start..<min(records.count, start + Collector.pageCount)]
+            let bytes = page.reduce(UInt64(0)) { $0 + min($1.size, .max - $0) }
+            count += try await turn.withPermit {
+                unswept.withLockedValue { $0 += min(bytes, .max - $0) }
+                return try await forget(page.map(\.manifest))
+            }
         }
+        guard unswept.withLockedValue({ $0 }) >= store.space.quotaBytes / Collector.leastPart else { return count }
+        try await turn.withPermit { _ = try await sweep() }
+        return count
     }
 
     /// Drops what nothing refers to, without evicting anything.
@@ -145,7 +157,8 @@ final class Collector: Sendable {
     }
 
     private func sweep() async throws -> UInt64 {
-        try await pool.runIfActive { [self] in
+        unswept.withLockedValue { $0 = 0 }
+        return try await pool.runIfActive { [self] in
             try store.chunks.sweep { keep in try mark(keep) }
         }
     }

@@ -11,12 +11,17 @@ import Storage
 final class Copier: Sendable {
     /// Objects copied at once: with one, a small object would wait behind a large one.
     static let objectsAtOnce = 2
-    /// Objects remembered until they are looked at; those beyond are found by the next round. About 10 MB.
-    static let queueMax = 65_536
+    /// Small objects that one worker takes at once, so that the site is not looked at for each.
+    static let batchMax = 16
+    static let smallByteCount: UInt64 = 1 << 20
+    /// Objects remembered until they are looked at; those beyond are found by the next round. A few MB.
+    static let queueMax = 16_384
+    /// An object beyond this part of the quota is not copied here: it would push out too much that somebody reads.
+    static let quotaPart: UInt64 = 4
     /// How often the agents of the site are looked at, in parts of ``Limits/copyGrace``.
     static let periodPart = 12
     /// The longest pause between rounds that could not bring all.
-    static let retryMax = Duration.seconds(3600)
+    static let retryMax = Duration.seconds(600)
     /// Entries looked at in one go.
     static let pageCount = 256
 
@@ -34,6 +39,8 @@ final class Copier: Sendable {
 
     private struct State {
         var queue: [Wanted] = []
+        /// Objects that wait until they are tried again.
+        var resting = 0
         var running = 0
         /// Something was left out: a round has to find it.
         var isRoundDue = true
@@ -83,7 +90,7 @@ final class Copier: Sendable {
         guard !wanted.isEmpty else { return }
         state.withLockedValue { state in
             state.queue.append(contentsOf: wanted.prefix(Copier.queueMax - min(Copier.queueMax, state.queue.count)))
-            if state.queue.count == Copier.queueMax { state.isRoundDue = true }
+            if state.queue.count >= Copier.queueMax { state.isRoundDue = true }
         }
         work()
     }
@@ -91,8 +98,7 @@ final class Copier: Sendable {
     private func work() {
         while let batch = next() {
             let submitted = jobs.submit { [self] in
-                let site = siteAgents()
-                for wanted in batch where isWanted(wanted, by: site) {
+                for wanted in batch where isWanted(wanted) {
                     if await !bring(wanted) { again(wanted) }
                 }
                 state.withLockedValue { $0.running -= 1 }
@@ -105,36 +111,46 @@ final class Copier: Sendable {
     private func again(_ wanted: Wanted) {
         var wanted = wanted
         wanted.attempts += 1
-        guard wanted.attempts < Copier.attemptsMax else { return state.withLockedValue { $0.isRoundDue = true } }
         let (pause, next) = (Copier.retryMin * (1 << (wanted.attempts - 1)), wanted)
+        let isRemembered = state.withLockedValue { state in
+            let isRemembered =
+                wanted.attempts < Copier.attemptsMax && state.resting + state.queue.count < Copier.queueMax
+            if isRemembered { state.resting += 1 } else { state.isRoundDue = true }
+            return isRemembered
+        }
+        guard isRemembered else { return }
         _ = jobs.submit { [self] in
             try? await Task.sleep(for: pause)
-            state.withLockedValue { $0.queue.append(next) }
+            state.withLockedValue { state in
+                state.resting -= 1
+                state.queue.append(next)
+            }
             work()
         }
     }
 
-    /// What the next worker looks at: a part of the queue, so that the site is not looked at for every small object.
+    /// What the next worker takes: some small objects, or one.
     private func next() -> [Wanted]? {
         state.withLockedValue { state in
             guard state.running < Copier.objectsAtOnce, !state.queue.isEmpty else { return nil }
             state.running += 1
-            let batch = Array(state.queue.prefix(Copier.objectsAtOnce * 8))
+            let small = state.queue.prefix(Copier.batchMax).prefix { $0.size <= Copier.smallByteCount }
+            let batch = Array(state.queue.prefix(max(1, small.count)))
             state.queue.removeFirst(batch.count)
             return batch
         }
     }
 
-    /// Replaces lost copies, whenever the agents of the site have changed and then stayed the same for a while.
+    /// Replaces lost copies, whenever the agents that are known have changed and then stayed the same for a while.
     func run() async {
-        var site: Set<AgentID> = []
+        var living: Set<AgentID> = []
         var since = ContinuousClock.now
         var pause = grace
         while !Task.isCancelled {
             try? await Task.sleep(for: grace / Copier.periodPart)
-            let now = Set(siteAgents())
-            if now != site {
-                (site, since, pause) = (now, .now, grace)
+            let now = Set(peers.living().map(\.agent))
+            if now != living {
+                (living, since, pause) = (now, .now, grace)
                 state.withLockedValue { $0.isRoundDue = true }
             }
             guard since + pause < .now, takeRound() else { continue }
@@ -163,12 +179,11 @@ final class Copier: Sendable {
         do {
             while !Task.isCancelled {
                 let page = try catalog.list(prefix: "", after: last, limit: Copier.pageCount)
-                let site = siteAgents()
                 for entry in page {
                     guard let manifest = entry.manifest else { continue }
                     let wanted = Wanted(key: entry.key, manifest: manifest, size: entry.size)
                     // What was given up for want of space is not fetched again, nor anything evicted for a second copy.
-                    guard isWanted(wanted, by: site), try !catalog.hasGivenUp(manifest), wanted.size <= space.freeBytes
+                    guard isWanted(wanted), try !catalog.hasGivenUp(manifest), wanted.size <= space.freeBytes
                     else { continue }
                     isComplete = await bring(wanted) && isComplete
                 }
@@ -183,18 +198,20 @@ final class Copier: Sendable {
         return isComplete
     }
 
-    /// The live agents of this site, this one among them.
-    private func siteAgents() -> [AgentID] {
-        let site = peers.configuration.site
-        return [peers.agent]
-            + peers.members().compactMap { $0.site == site && $0.state == .alive ? $0.agent : nil }
-    }
-
-    private func isWanted(_ wanted: Wanted, by site: [AgentID]) -> Bool {
+    /// Whether a copy is this agent's to make, by what is known now.
+    private func isWanted(_ wanted: Wanted) -> Bool {
+        guard wanted.size <= space.quotaBytes / Copier.quotaPart else { return false }
         do {
+            guard try catalog.entry(wanted.key)?.manifest == wanted.manifest else { return false }
             let holders = Set(try catalog.holders(of: wanted.manifest))
-            return rules.rule(for: wanted.key)
-                .wantsCopy(of: wanted.manifest, own: peers.agent, site: site, holders: holders)
+            // Who may not read the namespace knows of no entry in it, and makes no copy.
+            let namespace = String(wanted.key.namespace)
+            let site = peers.living().filter {
+                $0.site == peers.configuration.site
+                    && (holders.contains($0.agent) || $0.authority?.rights.mayRead(namespace) ?? true)
+            }
+            return rules.rule(for: wanted.key).wantsCopy(
+                of: wanted.manifest, own: peers.agent, site: [peers.agent] + site.map(\.agent), holders: holders)
         } catch {
             logger.warning("copy not looked for", metadata: ["key": "\(wanted.key)", "error": "\(error)"])
             return false

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import Content
+import Storage
 
 /// How many copies the objects below a prefix have, and for how long they stay (DESIGN §5, replication and retention).
 public struct KeepingRule: Sendable, Hashable {
@@ -82,4 +83,14 @@ public struct KeepingRules: Sendable, Hashable {
 
     /// Those that end what nobody reads.
     var withTime: [KeepingRule] { rules.filter { $0.unread != nil } }
+
+    /// Those that keep a number.
+    var withNumber: [KeepingRule] { rules.filter { $0.keep != nil } }
+
+    /// The keys that are a rule's: those below its prefix and below no longer one.
+    func range(of rule: KeepingRule) -> KeyRange {
+        KeyRange(
+            prefix: rule.prefix,
+            exceptions: rules.map(\.prefix).filter { $0 != rule.prefix && $0.hasPrefix(rule.prefix + "/") })
+    }
 }

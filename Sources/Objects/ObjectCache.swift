@@ -141,7 +141,9 @@ public final class ObjectCache: Service {
             rules: rules, store: store, peers: peers, open: openObjects, fetch: fetch, jobs: jobs,
             grace: limits.copyGrace, logger: logger)
         retention = Retention(
-            rules: rules, store: store, peers: peers, collector: collector, limits: limits, logger: logger)
+            rules: rules, store: store, peers: peers, open: openObjects, collector: collector, pool: disk,
+            limits: limits,
+            logger: logger)
         chunkCache = ChunkCache(byteCount: limits.chunkCacheByteCount)
         directory.observe { [settling, prefetcher, copier, retention] entries in
             let keys = entries.filter { !$0.isTombstone }.map(\.key)

@@ -3,158 +3,193 @@
 import Content
 import Logging
 import NIOConcurrencyHelpers
+import NIOPosix
 import Peers
 import Storage
 
-/// Ends what rules and limits say has been kept for long enough. Pinned keys stay.
+/// Ends what rules and limits say has been kept for long enough.
 ///
 /// What nobody reads is given up agent by agent, each by its own readers; the last one's giving up removes the key (P1).
 /// Names beyond a number are removed for everybody, by the agent that published them, or where it is gone by one that
-/// all choose alike.
+/// all choose alike. Keys that are pinned at the agent that acts stay.
 final class Retention: Sendable {
     /// How often names beyond a rule's number are looked for, where any were published.
     static let countPeriod = Duration.seconds(1)
+    /// A look takes at most this part of the time: it reads every entry below a prefix.
+    static let share = 10
+    /// Rules with a number are all looked at this often, in periods of ``Limits/retentionPeriod``: what was published
+    /// before the rule, or by an agent that is gone, counts too.
+    static let countRounds = 60
     /// At this part of the limit the oldest names go, until ``entriesLeft`` of it are there.
     static let entriesFull = 0.99
     static let entriesLeft = 0.97
     /// Objects and entries looked at, and given up, in one go.
     static let pageCount = 256
+    /// Names removed after one look; the rest after the next.
+    static let removedMax = 16_384
 
     private let rules: KeepingRules
     private let store: Store
     private let peers: PeerService
+    private let open: OpenObjects
     private let collector: Collector
+    private let pool: NIOThreadPool
     private let limits: Limits
     private let logger: Logger
-    /// Prefixes of rules with a number below which something was published since the last look.
-    private let grown = NIOLockedValueBox<Set<KeepingRule>>([])
+    /// Rules with a number below whose prefix something was published since the last look.
+    private let grown: NIOLockedValueBox<Set<KeepingRule>>
 
     init(
-        rules: KeepingRules, store: Store, peers: PeerService, collector: Collector, limits: Limits, logger: Logger
+        rules: KeepingRules,
+        store: Store,
+        peers: PeerService,
+        open: OpenObjects,
+        collector: Collector,
+        pool: NIOThreadPool,
+        limits: Limits,
+        logger: Logger
     ) {
         self.rules = rules
         self.store = store
         self.peers = peers
+        self.open = open
         self.collector = collector
+        self.pool = pool
         self.limits = limits
         self.logger = logger
+        grown = NIOLockedValueBox(Set(rules.withNumber))
     }
 
     /// Entries that won here. Only notes them: a publication waits for this.
     func published(_ entries: [Entry]) {
-        for entry in entries {
+        for entry in entries where !entry.isTombstone {
             let rule = rules.rule(for: entry.key)
-            guard rule.keep != nil, !entry.isTombstone else { continue }
-            grown.withLockedValue { _ = $0.insert(rule) }
+            if rule.keep != nil { grown.withLockedValue { _ = $0.insert(rule) } }
         }
     }
 
     func run() async {
         var timed = ContinuousClock.now
+        var rounds = 0
+        var pause = min(Retention.countPeriod, limits.retentionPeriod)
         while !Task.isCancelled {
-            try? await Task.sleep(for: min(Retention.countPeriod, limits.retentionPeriod))
+            try? await Task.sleep(for: pause)
             if Task.isCancelled { return }
-            do {
-                for rule in takeGrown() { try await endBeyondNumber(rule) }
-                guard timed + limits.retentionPeriod < .now else { continue }
-                timed = .now
-                try await endUnread()
-                try await endBeyondLimit()
-            } catch is CancellationError {
-                return
-            } catch {
-                logger.warning("what was kept for long enough was not given up", metadata: ["error": "\(error)"])
+            let begin = ContinuousClock.now
+            await endBeyondNumbers()
+            if timed + limits.retentionPeriod < begin {
+                timed = begin
+                rounds += 1
+                if rounds.isMultiple(of: Retention.countRounds) {
+                    grown.withLockedValue { $0.formUnion(rules.withNumber) }
+                }
+                await reporting { try await self.endUnread() }
+                await reporting { try await self.endBeyondLimit() }
             }
+            let took = ContinuousClock.now - begin
+            pause = max(min(Retention.countPeriod, limits.retentionPeriod), took * Retention.share)
         }
     }
 
-    private func takeGrown() -> Set<KeepingRule> {
-        grown.withLockedValue { grown in
+    private func reporting(_ body: () async throws -> Void) async {
+        do {
+            try await body()
+        } catch is CancellationError {
+            return
+        } catch {
+            logger.warning("what was kept for long enough was not given up", metadata: ["error": "\(error)"])
+        }
+    }
+
+    private func endBeyondNumbers() async {
+        let looked = grown.withLockedValue { grown in
             defer { grown = [] }
             return grown
+        }
+        for rule in looked {
+            await reporting {
+                do {
+                    try await self.endBeyondNumber(rule)
+                } catch {
+                    self.grown.withLockedValue { _ = $0.insert(rule) }
+                    throw error
+                }
+            }
         }
     }
 
     /// Removes the older objects of a rule beyond the number that it keeps.
     private func endBeyondNumber(_ rule: KeepingRule) async throws {
         guard let keep = rule.keep else { return }
-        var entries: [Entry] = []
-        try forEachEntry(below: rule.prefix) { entry in
-            // A longer prefix may have a rule of its own.
-            if entry.isFile, rules.rule(for: entry.key) == rule { entries.append(entry) }
+        let range = rules.range(of: rule)
+        let older = try await pool.runIfActive { [store] in
+            try store.catalog.beyondNewest(keep, in: range, limit: Retention.removedMax)
         }
-        guard entries.count > keep else { return }
-        entries.sort { $0.version > $1.version }
-        try await remove(Array(entries[keep...]), because: "\(rule.prefix) keeps \(keep)")
+        try await remove(older, because: "\(rule.prefix) keeps \(keep)")
     }
 
     /// Gives up what nobody read here for as long as its rule says.
     private func endUnread() async throws {
-        let timed = rules.withTime
-        guard let least = timed.compactMap(\.unread).min() else { return }
+        guard let least = rules.withTime.compactMap(\.unread).min() else { return }
         let now = WallClock.milliseconds()
-        var last: ObjectRecord?
-        var ended: [Digest] = []
-        search: while true {
-            let page = try store.catalog.coldest(limit: Retention.pageCount, after: last)
-            for record in page {
-                guard record.readAt + least.milliseconds < now else { break search }
-                let keys = try store.catalog.keys(of: record.manifest)
-                if Retention.isOver(readAt: record.readAt, keys.map { rules.rule(for: $0) }, now: now) {
-                    ended.append(record.manifest)
-                }
+        let ended = try await pool.runIfActive { [self] in try unread(least: least, now: now) }
+        let count = try await collector.giveUp(ended)
+        if count > 0 { logger.info("given up unread", metadata: ["objects": "\(count)"]) }
+        for rule in rules.withTime {
+            guard let unread = rule.unread else { continue }
+            let time = HybridTime(milliseconds: now - min(now, unread.milliseconds))
+            let range = rules.range(of: rule)
+            let inlined = try await pool.runIfActive { [store] in
+                try store.catalog.inlined(before: time, in: range, limit: Retention.removedMax)
             }
-            guard page.count == Retention.pageCount else { break }
-            last = page.last
-        }
-        if !ended.isEmpty {
-            let count = try await collector.giveUp(ended)
-            logger.info("given up unread", metadata: ["objects": "\(count)"])
-        }
-        for rule in timed {
-            var inlined: [Entry] = []
-            try forEachEntry(below: rule.prefix) { entry in
-                guard entry.manifest == nil, entry.isFile, rules.rule(for: entry.key) == rule else { return }
-                if Retention.isOver(readAt: entry.version.time.milliseconds, [rule], now: now) { inlined.append(entry) }
-            }
-            try await remove(inlined, because: "older than \(rule.prefix) keeps it")
+            try await remove(inlined, because: "\(rule.prefix) keeps small files for \(unread)")
         }
     }
 
-    /// Whether an object last read at some time is kept no longer under any of its keys' rules; one without keys is not
-    /// this module's to end.
-    static func isOver(readAt: UInt64, _ rules: [KeepingRule], now: UInt64) -> Bool {
-        !rules.isEmpty
-            && rules.allSatisfy { rule in
-                guard let unread = rule.unread else { return false }
-                return readAt + unread.milliseconds < now
+    /// The objects that are not in use and that every rule of their keys has an end for.
+    private func unread(least: Duration, now: UInt64) throws -> [ObjectRecord] {
+        let pinned = Set(try store.catalog.pins())
+        var last: ObjectRecord?
+        var ended: [ObjectRecord] = []
+        while ended.count < Retention.removedMax {
+            let page = try store.catalog.coldest(limit: Retention.pageCount, after: last)
+            for record in page {
+                guard Retention.isOver(record.readAt, least, now) else { return ended }
+                guard !open.contains(record.manifest) else { continue }
+                let keys = try store.catalog.keys(of: record.manifest)
+                let isOver = keys.allSatisfy { key in
+                    guard let unread = rules.rule(for: key).unread, !pinned.contains(key) else { return false }
+                    return Retention.isOver(record.readAt, unread, now)
+                }
+                // One that no key names is the collector's.
+                if isOver, !keys.isEmpty { ended.append(record) }
             }
+            guard page.count == Retention.pageCount else { return ended }
+            last = page.last
+        }
+        return ended
+    }
+
+    private static func isOver(_ readAt: UInt64, _ unread: Duration, _ now: UInt64) -> Bool {
+        readAt < now - min(now, unread.milliseconds)
     }
 
     /// Near the limit of names the oldest objects go.
     private func endBeyondLimit() async throws {
-        let count = try store.catalog.entryCount()
-        guard Double(count) >= Double(limits.entryCount) * Retention.entriesFull else { return }
-        let excess = count - Int(Double(limits.entryCount) * Retention.entriesLeft)
-        let oldest = try store.catalog.oldest(limit: excess)
-        try await remove(oldest, because: "there are \(count) names and \(limits.entryCount) may be")
-    }
-
-    private func forEachEntry(below prefix: String, _ body: (Entry) -> Void) throws {
-        var last: Key?
-        while true {
-            let page = try store.catalog.list(prefix: prefix + "/", after: last, limit: Retention.pageCount)
-            page.forEach(body)
-            guard page.count == Retention.pageCount else { return }
-            last = page.last?.key
+        let limit = limits.entryCount
+        let (count, oldest) = try await pool.runIfActive { [store] in
+            let count = try store.catalog.entryCount()
+            guard Double(count) >= Double(limit) * Retention.entriesFull else { return (count, [Entry]()) }
+            let excess = min(Retention.removedMax, count - Int(Double(limit) * Retention.entriesLeft))
+            return (count, try store.catalog.oldest(limit: excess))
         }
+        try await remove(oldest, because: "there are \(count) names and \(limit) may be")
     }
 
     private func remove(_ entries: [Entry], because reason: String) async throws {
         guard !entries.isEmpty else { return }
-        let pinned = Set(try store.catalog.pins())
-        let chosen = remover()
-        let leaving = entries.filter { !pinned.contains($0.key) && chosen($0.version.agent) }
+        let isOurs = remover()
+        let leaving = entries.filter { isOurs($0.version.agent) }
         for start in stride(from: 0, to: leaving.count, by: Retention.pageCount) {
             let page = leaving[start..<min(leaving.count, start + Retention.pageCount)]
             // Just above what it ends: whatever was published of the key meanwhile wins.
@@ -166,22 +201,12 @@ final class Retention: Sendable {
     /// Whether this agent is the one to remove what an agent published.
     private func remover() -> (AgentID) -> Bool {
         let own = peers.agent
-        let alive = peers.members().filter { $0.state == .alive }.compactMap(\.agent)
-        let isFirst = alive.allSatisfy { own < $0 }
-        return { $0 == own || isFirst && !alive.contains($0) }
+        let living = Set(peers.living().map(\.agent))
+        let isFirst = living.allSatisfy { own < $0 }
+        return { $0 == own || isFirst && !living.contains($0) }
     }
 }
 
 extension Duration {
     fileprivate var milliseconds: UInt64 { UInt64(max(0, self / .milliseconds(1))) }
-}
-
-extension Entry {
-    /// An object or a symbolic link, not a directory.
-    fileprivate var isFile: Bool {
-        switch body {
-        case .object, .inline, .symlink: true
-        case .directory, .tombstone: false
-        }
-    }
 }

@@ -67,6 +67,13 @@ extension PeerService {
         return known + silent
     }
 
+    /// The agents that are alive and known here, this one not among them, with what their certificates say.
+    public func living() -> [(agent: AgentID, site: String, authority: Authority?)] {
+        let authorities = state.withLockedValue { $0.security.authorities }
+        return replicator.members.filter { $0.state == .alive }
+            .map { ($0.identity.agent, $0.identity.site, authorities[$0.identity.agent]) }
+    }
+
     /// The site of an agent, also of one that only its site's gateway knows; nil: nobody told.
     public func site(of agent: AgentID) -> String? {
         if agent == self.agent { return configuration.site }

@@ -58,8 +58,9 @@ public struct PublicationMessage: Sendable {
             spans[agent] = PublicationSpan(after: after, upTo: upTo)
         }
         publications = []
-        // An agent's last publication may exceed the limit that cut the batch, so twice the limit is still honest.
-        for _ in 0..<(try reader.count(max: 2 * limits.publicationsMax)) {
+        // An agent's last publication may exceed the limit that cut the batch, and holdings go along with each.
+        let countMax = (2 + PublicationCheck.holdingsAlongMax) * limits.publicationsMax
+        for _ in 0..<(try reader.count(max: countMax)) {
             let publication = try Publication(decoding: &reader)
             try PublicationMessage.check(publication, spans)
             publications.append(publication)

@@ -142,7 +142,11 @@ extension Replication {
         let judges = membership.judgesAbsence && !awaitsNames
         if absence.tick(now: now, isWatching: judges) {
             actions.append(.beat)
-            let gone = absence.gone(among: table.mine.keys.filter { $0 != own && membership.peer($0)?.state != .alive })
+            // Who lives in another site its gateway says; its numbers may be refused here, or it may be of a version
+            // that gives none.
+            let living = membership.all.filter { $0.state == .alive }
+                .reduce(into: Set([own])) { $0.formUnion($1.siteAgents.union([$1.identity.agent])) }
+            let gone = absence.gone(among: table.mine.keys.filter { !living.contains($0) })
             if judges, !gone.isEmpty { actions.append(.bury(gone)) }
         }
         return actions + membership.calls(now: now).map(Action.call)

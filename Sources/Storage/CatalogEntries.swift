@@ -148,15 +148,6 @@ extension Catalog {
         }
     }
 
-    /// The live entries that were published longest ago, directories not among them; looks at all, so not for hot paths.
-    public func oldest(limit: Int) throws(StorageError) -> [Entry] {
-        try read("find the oldest entries") { db in
-            let rows = try Data.fetchAll(
-                db, sql: "SELECT encoded FROM entries WHERE kind > 1 ORDER BY time LIMIT ?", arguments: [limit])
-            return try rows.map { try Entry(decoding: [UInt8]($0)) }
-        }
-    }
-
     /// How many live entries there are; counts, so not for hot paths.
     public func entryCount() throws(StorageError) -> Int {
         try read("count entries") { db in

@@ -83,13 +83,15 @@ final class Agent: Sendable {
     func state(of name: String) -> Membership.State? { service.members().first { $0.name == name }?.state }
 }
 
-struct NeverHappened: Error {}
+struct NeverHappened: Error { var at = "" }
 
 /// Waits for a condition of another task; gives up after half a minute.
-func eventually(_ condition: () async throws -> Bool) async throws {
+func eventually(
+    line: UInt = #line, file: String = #fileID, _ condition: () async throws -> Bool
+) async throws {
     let deadline = ContinuousClock.now + .seconds(30)
     while try await !condition() {
-        guard ContinuousClock.now < deadline else { throw NeverHappened() }
+        guard ContinuousClock.now < deadline else { throw NeverHappened(at: "\(file):\(line)") }
         try await Task.sleep(for: .milliseconds(5))
     }
 }
