@@ -76,8 +76,8 @@ final class Agent: Sendable {
     }
 
     /// Waits until agents of these names are alive for this one.
-    func meets(_ names: String...) async throws {
-        try await eventually { names.allSatisfy { name in self.state(of: name) == .alive } }
+    func meets(_ names: String..., line: UInt = #line, file: String = #fileID) async throws {
+        try await eventually(line: line, file: file) { names.allSatisfy { name in self.state(of: name) == .alive } }
     }
 
     func state(of name: String) -> Membership.State? { service.members().first { $0.name == name }?.state }
