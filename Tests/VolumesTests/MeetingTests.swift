@@ -97,6 +97,21 @@ struct MeetingTests {
         )
     }
 
+    @Test("S28: a mode that a key is given while its next version is written stays")
+    func modeWhileWritten() async throws {
+        try await holds(
+            """
+            put('k', b'old')
+            file = os.open('k', os.O_WRONLY)
+            os.pwrite(file, b'new', 0)
+            os.chmod('k', 0o750)
+            check('now', stat.S_IMODE(os.stat('k').st_mode), 0o750)
+            os.close(file)
+            check('then', (get('k'), stat.S_IMODE(os.stat('k').st_mode)), (b'new', 0o750))
+            """
+        )
+    }
+
     @Test("S28, S30: mode, time and size that are set while a file is closed are those of what is published")
     func setWhileClosed() async throws {
         try await holds(
