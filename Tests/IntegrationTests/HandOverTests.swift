@@ -4,7 +4,7 @@ import Foundation
 import ProcessSupport
 import Testing
 
-@Suite(.serialized, .timeLimit(.minutes(3)))
+@Suite(.serialized, .timeLimit(.minutes(10)))
 struct HandOverTests {
     @Test("P6: an agent that cannot read the mount's memory is refused before the one that serves it has to leave")
     func anotherLayoutIsRefused() async throws {

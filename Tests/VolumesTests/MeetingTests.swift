@@ -6,7 +6,7 @@ import Testing
 import Volumes
 
 /// Operations on a name that meet the close of a file that was written there.
-@Suite(.serialized, .timeLimit(.minutes(3)))
+@Suite(.serialized, .timeLimit(.minutes(10)))
 struct MeetingTests {
     private func holds(_ program: String) async throws {
         try await MountFixture.run { mount in
