@@ -40,6 +40,7 @@ struct Holds: Sendable {
                 volume.name,
                 path: volume.mountPoint,
                 byteCount: HeldMount.byteCount,
+                layout: HeldMount.layout,
                 holder: socket,
                 replacing: isReplacing
             ) {

@@ -21,6 +21,8 @@ public struct HeldMount: Sendable {
 
     /// Bytes of the memory: requests, and ``journalByteCount``. Pages cost nothing until they are written.
     public static let byteCount = RequestMemory.byteCount + journalByteCount
+    /// How this program lays it out.
+    public static let layout = RequestMemory.layout
     /// Bytes of the last part.
     public static let journalByteCount = 512 << 20
     /// Refuses memory that this program cannot read; before anything else is done with it.

@@ -48,6 +48,8 @@ public final class HeldVolume: Sendable {
     /// - Parameters:
     ///   - path: where it is, or is to be, mounted.
     ///   - byteCount: of the shared memory, where the volume is mounted anew.
+    ///   - layout: of the memory that this agent reads: one that was written in another way is refused before the agent
+    ///     that has the volume is asked to leave.
     ///   - replacing: asks the agent that has it to leave; otherwise it is waited for.
     ///   - prepare: makes the path ready for a mount; called where there is none.
     /// - Throws: ``HolderError``, or what `prepare` throws.
@@ -55,12 +57,13 @@ public final class HeldVolume: Sendable {
         _ name: String,
         path: String,
         byteCount: Int,
+        layout: UInt64,
         holder: String,
         replacing: Bool,
         prepare: () throws -> Void
     ) throws -> HeldVolume {
         let socket = try HolderSocket.connect(holder)
-        socket.send(HolderMessage(.take, name, path, replacing ? "replace" : "wait"))
+        socket.send(HolderMessage(.take, name, path, replacing ? "replace" : "wait", "\(layout)"))
         while let packet = socket.receive() {
             let message = packet.message
             switch message.verb {

@@ -8,12 +8,14 @@ import Synchronization
 ///
 /// It opens the device, mounts, keeps both descriptors of each volume for as long as the mount lives, and gives
 /// duplicates to the one agent that has the volume. It answers no request of the kernel and knows nothing of what the
-/// shared memory holds but its first words: a mark and the epoch, which it counts up at each hand-over.
+/// shared memory holds but its first words: a mark, the epoch, which it counts up at each hand-over, and a layout.
 ///
 /// One thread, one loop.
 public final class Holder {
     /// Where the epoch stands in a volume's memory: 64 bits in the machine's order.
     public static let epochOffset = 8
+    /// Where it says how the rest is laid out, as 64 bits too; 0 until an agent had it.
+    public static let layoutOffset = 16
     /// How often limits are looked at, in milliseconds.
     private static let tick: Int32 = 200
 
@@ -102,6 +104,10 @@ public final class Holder {
         let message = packet.message
         switch message.verb {
         case .take:
+            if let reason = mismatch(message[0], layout: UInt64(message[3])) {
+                socket.send(HolderMessage(.refused, message[0], reason))
+                break
+            }
             perform(
                 table.take(message[0], path: message[1], by: number, replacing: message[2] == "replace", now: now()))
         case .mount:
@@ -115,6 +121,15 @@ public final class Holder {
         case .granted, .unknown, .refused, .drain, .volume, .end: break
         }
         packet.close()
+    }
+
+    /// Why an agent cannot go on with a volume; nil where it can, or does not say what it reads.
+    private func mismatch(_ volume: String, layout: UInt64?) -> String? {
+        guard let layout, let mount = mounts[volume] else { return nil }
+        let has = withFirstPage(mount) { chandover_count($0 + Holder.layoutOffset) } ?? 0
+        guard has != 0, has != layout else { return nil }
+        return "the memory of volume '\(volume)' has layout \(has) and this program reads \(layout): run the version "
+            + "that made the mount, or stop the holder, which ends the mount"
     }
 
     private func close(_ number: Int) {

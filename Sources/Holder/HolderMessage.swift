@@ -6,7 +6,7 @@
 /// the agent's end.
 public struct HolderMessage: Hashable, Sendable {
     public enum Verb: String, Sendable {
-        /// Agent: give me the volume (name, path, `replace` or `wait`).
+        /// Agent: give me the volume (name, path, `replace` or `wait`, the layout of shared memory that it reads).
         case take
         /// Agent, after `unknown`: the path is ready, mount there (name, path, bytes of shared memory).
         case mount

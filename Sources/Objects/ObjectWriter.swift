@@ -265,6 +265,15 @@ public final class ObjectWriter: Sendable {
         }
     }
 
+    /// It was not the last byte: nobody waits for the publication any more.
+    public func unsettle() {
+        let key = state.withLockedValue { state in
+            defer { state.settling = false }
+            return state.settling ? state.key : nil
+        }
+        if let key { cache.settling.end(key) }
+    }
+
     /// Changes the name under which the object will be published.
     public func rename(to key: Key) {
         let settling = state.withLockedValue { state -> Key? in

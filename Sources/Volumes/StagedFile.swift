@@ -267,6 +267,13 @@ final class StagedFile: Sendable {
         set(Flag.settled)
     }
 
+    /// The descriptor whose close settled it was not the last, as far as can be told: nobody waits for it any more.
+    func unsettle() {
+        guard state.withLockedValue({ $0.handles > 0 && $0.closing.isEmpty }) else { return }
+        writer.unsettle()
+        set(0, clear: Flag.settled)
+    }
+
     /// The publication is over.
     func end(_ entry: Entry?) {
         let waiters = state.withLockedValue { state in
@@ -319,6 +326,9 @@ final class StagedFiles: Sendable {
             return files.updateValue(file, forKey: to)
         }
     }
+
+    /// Files that settle and are open.
+    var settling: [StagedFile] { files.withLockedValue { $0.values.filter { $0.isHeld && $0.writer.isSettling } } }
 
     /// Files whose last handle is closed and whose publication is under way.
     var releasing: [StagedFile] { files.withLockedValue { $0.values.filter(\.isReleasing) } }

@@ -152,6 +152,13 @@ extension Tree {
             return node
         }
         let new = try await changing([key]) { try await cache.setMetadata(key, mode: mode, modified: modified) }
+        // Who is writing the next version began it with the mode of this one.
+        if mode != nil, let file = staged[key], file.isReplacement, file.hold() {
+            var ofFile = changes
+            ofFile.modified = nil
+            set(ofFile, of: file)
+            await letGo(file)
+        }
         if case .published(let old) = node {
             nodes.replace(old.entry, with: new)
             return .published(PublishedVersion(new))

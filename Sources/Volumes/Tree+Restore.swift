@@ -103,12 +103,22 @@ extension Tree {
     /// is to take what it moves with it. They come within the first milliseconds.
     static let replayPause = Duration.milliseconds(50)
 
+    /// How long a file that a predecessor saw settle, and whose handle is still open, settles on. The release that
+    /// follows the last close was in the kernel's queue by then. Where it does not come, a process that was forked closed
+    /// what it had inherited, and those who look the name up must not wait for that after each hand-over anew.
+    static let settlingPause = Duration.milliseconds(200)
+
     /// Publishes what was closed and not yet published, and tells the kernel of names that lead elsewhere by now: the
     /// predecessor may have died between a publication and that.
     func finishRestored() async {
+        let settling = staged.settling
         if !staged.releasing.isEmpty { try? await Task.sleep(for: Tree.replayPause) }
         // Not those that were closed since: their release publishes them.
         for file in staged.releasing where file.takeLeft() { await publish(file) }
+        if !settling.isEmpty {
+            try? await Task.sleep(for: Tree.settlingPause)
+            for file in settling { file.unsettle() }
+        }
         // An open that was told to come again, and whose caller died meanwhile, holds its file no longer.
         try? await Task.sleep(for: Reopenings.ageMax)
         for file in reopenings.takeExpired() where file.release() { await publish(file) }

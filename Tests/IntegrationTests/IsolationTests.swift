@@ -4,7 +4,7 @@ import Foundation
 import ProcessSupport
 import Testing
 
-@Suite(.serialized, .timeLimit(.minutes(2)))
+@Suite(.serialized, .timeLimit(.minutes(10)))
 struct IsolationTests {
     @Test("S40, P10: a volume's control socket gives, lists, changes and removes keys of its own namespace only")
     func sockets() async throws {

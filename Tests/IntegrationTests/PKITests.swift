@@ -4,7 +4,7 @@ import Foundation
 import ProcessSupport
 import Testing
 
-@Suite("The program makes and shows certificates", .timeLimit(.minutes(2)))
+@Suite("The program makes and shows certificates", .timeLimit(.minutes(10)))
 struct PKITests {
     /// Runs `body` with the files of an agent that does not run yet.
     private func with(_ body: (RunningAgent) async throws -> Void) async throws {

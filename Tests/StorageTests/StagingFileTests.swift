@@ -85,8 +85,8 @@ import Testing
             let file = try StagingFileTests.make(store)
             await withTaskGroup(of: Void.self) { group in
                 group.addTask {
-                    // Refused from the close on.
-                    while (try? bytes.withUnsafeBytes { try file.write($0, at: 0) }) != nil {}
+                    // Refused from the close on, which may have to wait for this thread.
+                    while (try? bytes.withUnsafeBytes { try file.write($0, at: 0) }) != nil { await Task.yield() }
                 }
                 group.addTask { file.close() }
             }

@@ -8,7 +8,7 @@ import Testing
 import Volumes
 
 /// Sources/Volumes/SEMANTICS.md, "Attributes".
-@Suite(.serialized, .timeLimit(.minutes(2)))
+@Suite(.serialized, .timeLimit(.minutes(10)))
 struct AttributeSemanticsTests {
     private func holds(_ program: String) async throws {
         try await MountFixture.run { mount in

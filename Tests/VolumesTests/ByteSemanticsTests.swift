@@ -8,7 +8,7 @@ import Testing
 import Volumes
 
 /// Sources/Volumes/SEMANTICS.md, "Reading and writing".
-@Suite(.serialized, .timeLimit(.minutes(2)))
+@Suite(.serialized, .timeLimit(.minutes(10)))
 struct ByteSemanticsTests {
     private func holds(
         _ program: String,

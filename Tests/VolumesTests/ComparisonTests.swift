@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 
 /// What POSIX says of each call's errors, as a table that is run in the mount and on a local file system.
-@Suite(.serialized, .timeLimit(.minutes(2)))
+@Suite(.serialized, .timeLimit(.minutes(10)))
 struct ComparisonTests {
     @Test("Each call fails with the errno with which it fails on a local file system")
     func sameErrors() async throws {

@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 
 /// One file against a copy of it in memory.
-@Suite(.serialized, .timeLimit(.minutes(2)))
+@Suite(.serialized, .timeLimit(.minutes(10)))
 struct FileExerciserTests {
     @Test("Random reads, writes, truncations, holes and mappings of one file leave it what a copy in memory is")
     func exercise() async throws {

@@ -6,7 +6,7 @@ import Testing
 import Volumes
 
 /// Operations on a name that meet the close of a file that was written there.
-@Suite(.serialized, .timeLimit(.minutes(3)))
+@Suite(.serialized, .timeLimit(.minutes(10)))
 struct MeetingTests {
     private func holds(_ program: String) async throws {
         try await MountFixture.run { mount in
@@ -93,6 +93,21 @@ struct MeetingTests {
                 os.close(file)
                 check('second', get('second'), b'onetwo%d' % at)
                 check('left', os.listdir('.'), ['second'])
+            """
+        )
+    }
+
+    @Test("S28: a mode that a key is given while its next version is written stays")
+    func modeWhileWritten() async throws {
+        try await holds(
+            """
+            put('k', b'old')
+            file = os.open('k', os.O_WRONLY)
+            os.pwrite(file, b'new', 0)
+            os.chmod('k', 0o750)
+            check('now', stat.S_IMODE(os.stat('k').st_mode), 0o750)
+            os.close(file)
+            check('then', (get('k'), stat.S_IMODE(os.stat('k').st_mode)), (b'new', 0o750))
             """
         )
     }

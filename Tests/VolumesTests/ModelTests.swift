@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 
 /// The mount against a local file system: the same calls in both, and every answer compared.
-@Suite(.serialized, .timeLimit(.minutes(3)))
+@Suite(.serialized, .timeLimit(.minutes(10)))
 struct ModelTests {
     /// A directory on a local file system.
     private func besideLocal(_ program: String, processes: Int, _ arguments: [String]) async throws {

@@ -9,7 +9,7 @@ import Testing
 import Volumes
 
 /// Sources/Volumes/SEMANTICS.md, "Names".
-@Suite(.serialized, .timeLimit(.minutes(2)))
+@Suite(.serialized, .timeLimit(.minutes(10)))
 struct NameSemanticsTests {
     private func holds(
         _ program: String,

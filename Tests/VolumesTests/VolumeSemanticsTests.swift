@@ -10,7 +10,7 @@ import Testing
 import Volumes
 
 /// Sources/Volumes/SEMANTICS.md, "The volume".
-@Suite(.serialized, .timeLimit(.minutes(2)))
+@Suite(.serialized, .timeLimit(.minutes(10)))
 struct VolumeSemanticsTests {
     @Test("S36: a read-only volume shows everything and refuses every change with EROFS")
     func readOnly() async throws {

@@ -177,11 +177,11 @@ def writing(tally, folder, number, chance):
         if back != want[: len(back)]:
             tally.differs(f"{path} read back", difference(back, want[:4096]))
         if number % 2:
-            timed(tally, "rename", os.rename, path, final)
+            timed(tally, f"rename {path}", os.rename, path, final)
     finally:
         timed(tally, "close", os.close, file)
     if number % 2 == 0:
-        timed(tally, "rename", os.rename, path, final)
+        timed(tally, f"rename {path}", os.rename, path, final)
     whole(tally, final, want)
     tally.finished("written")
 
@@ -196,9 +196,9 @@ def replacing(tally, folder, number, chance):
     file = timed(tally, "create", os.open, f"{folder}/new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     try:
         timed(tally, "write", os.write, file, pieces[0])
-        timed(tally, "rename", os.rename, f"{folder}/new", one)
+        timed(tally, f"rename new to {one}", os.rename, f"{folder}/new", one)
         timed(tally, "write", os.write, file, pieces[1])
-        timed(tally, "rename", os.rename, one, two)
+        timed(tally, f"rename {one} to {two}", os.rename, one, two)
         timed(tally, "write", os.write, file, pieces[2])
     finally:
         timed(tally, "close", os.close, file)
@@ -213,7 +213,7 @@ def naming(tally, folder, number):
     one, two = f"{folder}/names-{number}", f"{folder}/moved-{number}"
     timed(tally, "mkdir", os.mkdir, one)
     timed(tally, "symlink", os.symlink, "target", f"{one}/link")
-    timed(tally, "rename", os.rename, one, two)
+    timed(tally, f"rename {one}", os.rename, one, two)
     if timed(tally, "stat", os.path.exists, one) or timed(tally, "readlink", os.readlink, f"{two}/link") != "target":
         tally.differs(f"{two}: not what was moved there", 1)
     timed(tally, "unlink", os.unlink, f"{two}/link")
