@@ -119,7 +119,7 @@ let package = Package(
         // What one core does, stage by stage, on the caller's own file: the ceiling in `hack/bench`.
         .executableTarget(
             name: "larder-stages",
-            dependencies: ["Content", "Chunking", "CXXHash", "FUSE", "FUSESupport"],
+            dependencies: ["Content", "Chunking", "CXXHash", "FUSE", "FUSESupport", "ProbeSupport"],
             path: "Tests/Benchmarks",
             swiftSettings: settings
         ),
@@ -127,7 +127,7 @@ let package = Package(
         // What crosses a link for one file when the receiver holds another, by kind, without a link: `hack/study`.
         .executableTarget(
             name: "larder-study",
-            dependencies: ["Content", "Chunking"],
+            dependencies: ["Content", "Chunking", "ProbeSupport"],
             path: "Tests/Study",
             swiftSettings: settings
         ),
@@ -140,6 +140,8 @@ let package = Package(
             swiftSettings: settings
         ),
 
+        // How the probes are called, and how they answer.
+        .target(name: "ProbeSupport", path: "Tests/ProbeSupport", swiftSettings: settings),
         .target(name: "FUSESupport", dependencies: ["FUSE"], path: "Tests/FUSESupport", swiftSettings: settings),
         .systemLibrary(name: "CSpawn", path: "Tests/CSpawn"),
         .target(

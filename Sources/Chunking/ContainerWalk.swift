@@ -71,7 +71,11 @@ struct ContainerWalk: Sendable {
     private mutating func leave() {
         while let last = containers.last, position >= last.end {
             containers.removeLast()
-            if position != .max { boundaries.append(position) }
+            if position != .max {
+                // What is malformed may seem to go on beyond it.
+                position = last.end
+                boundaries.append(position)
+            }
             state = containers.last?.isZip == true ? .zipHeader : .tarHeader(size: nil)
             if containers.isEmpty { position = .max }
         }
@@ -200,12 +204,22 @@ extension ContainerWalk {
         return enterBody(at: start, size: size, padded: size)
     }
 
+    /// What there is of the innermost container from the position on: bytes after its end are not its own, and how many
+    /// of them are at hand must make no difference.
+    private func own(_ bytes: UnsafeRawBufferPointer) -> (bytes: UnsafeRawBufferPointer, isAll: Bool) {
+        guard let end = containers.last?.end, end - position <= UInt64(bytes.count) else { return (bytes, false) }
+        return (UnsafeRawBufferPointer(rebasing: bytes[..<Int(end - position)]), true)
+    }
+
     /// The first bytes of a body of unknown length: whether it is a large one.
     private mutating func zipBodyStep(_ bytes: UnsafeRawBufferPointer, start: UInt64) -> Bool {
         let most = Int(bodyLengthMin)
+        let (bytes, isAll) = own(bytes)
         guard bytes.count >= most + ContainerWalk.descriptorLookAhead else {
             // Small ones at the end of a zip have less after them: its directory.
-            guard let end = ContainerWalk.descriptorEnd(bytes, from: 0, to: bytes.count, start: 0) else { return false }
+            guard let end = ContainerWalk.descriptorEnd(bytes, from: 0, to: bytes.count, start: 0) else {
+                return isAll ? giveUp() : false
+            }
             position += UInt64(end)
             state = .zipHeader
             return true
@@ -222,15 +236,17 @@ extension ContainerWalk {
     }
 
     private mutating func zipRestStep(_ bytes: UnsafeRawBufferPointer, start: UInt64) -> Bool {
+        let (bytes, isAll) = own(bytes)
         let most = bytes.count - ContainerWalk.descriptorLookAhead
-        guard most > 0 else { return false }
-        if let end = ContainerWalk.descriptorEnd(bytes, from: 0, to: most, start: position - start) {
+        if most > 0, let end = ContainerWalk.descriptorEnd(bytes, from: 0, to: most, start: position - start) {
             position += UInt64(end)
             boundaries.append(position)
             state = .zipHeader
-        } else {
-            position += UInt64(most)
+            return true
         }
+        if isAll { return giveUp() }
+        guard most > 0 else { return false }
+        position += UInt64(most)
         return true
     }
 

@@ -8,7 +8,7 @@ public struct EncodingEffort: Sendable {
     /// take three times as long save a tenth of the bytes, which the link carries sooner.
     public static let secondsPerByteMax = 0.9e-9
     /// What it may take of any object: the smallest of images.
-    private static let secondsMin = 0.3
+    private static let secondsMin = 0.6
     /// Where the last batch shrank to more than this part, the next one hardly will by effort: what is in images
     /// compressed lies side by side.
     private static let incompressible = 0.9

@@ -90,14 +90,41 @@ final class Fetch: Sendable {
         }
     }
 
-    /// Asks for blocks that a reader will want next; failures are the reader's to see when it gets there.
+    /// Asks for blocks that a reader will want next, and for the first that lack beyond them: what lies between is here,
+    /// so the reader is there soon. Failures are the reader's to see when it gets there.
     func runAhead(_ object: OpenObject, blocks: Range<Int>) {
-        for block in blocks where !object.isPresent(block) {
-            _ = jobs.submit { [self] in
-                guard let map = try? object.map() else { return }
-                _ = try? await bring(object, block, of: map, .deadline)
+        _ = jobs.submit { [self] in
+            guard let map = try? object.map() else { return }
+            for block in blocks { ask(for: block, of: object, map) }
+            var lacking = 0
+            for block in blocks.upperBound..<min(map.count, blocks.upperBound + Limits.blocksLookedAhead) {
+                if object.isPresent(block) { continue }
+                if isHere(block, of: object, map) {
+                    _ = try? await bring(object, block, of: map, .deadline)
+                } else {
+                    ask(for: block, of: object, map)
+                    lacking += 1
+                }
+                if lacking >= Limits.readAheadBlocks || Task.isCancelled { return }
             }
         }
+    }
+
+    private func ask(for block: Int, of object: OpenObject, _ map: BlockMap) {
+        guard !object.isPresent(block), object.beginsAsking(block) else { return }
+        let submitted = jobs.submit { [self] in
+            defer { object.endsAsking(block) }
+            _ = try? await bring(object, block, of: map, .deadline)
+        }
+        if !submitted { object.endsAsking(block) }
+    }
+
+    /// Whether the list and all chunks of a block are in the store.
+    private func isHere(_ block: Int, of object: OpenObject, _ map: BlockMap) -> Bool {
+        guard store.chunks.length(of: map.manifest.blocks[block].digest) != nil,
+            let list = try? object.list(block, of: map)
+        else { return false }
+        return list.chunks.allSatisfy { store.chunks.length(of: $0.digest) != nil }
     }
 
     /// Brings a whole object in order, a few blocks at a time.

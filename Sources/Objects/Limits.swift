@@ -42,6 +42,9 @@ public struct Limits: Sendable {
     static let ingestWindow = 8 << 20
     /// Blocks asked for ahead of a sequential reader: about 32 MiB, five seconds of a 50 Mbit/s link.
     static let readAheadBlocks = 8
+    /// Blocks beyond these among which as many are looked for that lack, and asked for: about 1 GiB, which a reader of what
+    /// is here passes in a second or two. A rebuilt image lacks some here and some there.
+    static let blocksLookedAhead = 256
     /// Requests of a prefetch under way at once: one on the wire, one being served, one being asked for.
     static let prefetchRequests = 3
     /// How often new chunks are brought to the disk: a power loss costs what was published without `fsync` since then,

@@ -23,6 +23,8 @@ final class OpenObject: Sendable {
         var presentCount = 0
         var whole: Bool
         var isFetching = false
+        /// Blocks that are asked for ahead of readers.
+        var asked: Set<Int> = []
     }
 
     let manifest: Digest
@@ -48,6 +50,11 @@ final class OpenObject: Sendable {
     }
 
     func endsFetching() { state.withLockedValue { $0.isFetching = false } }
+
+    /// Whether the caller is the one who asks for a block ahead of readers.
+    func beginsAsking(_ block: Int) -> Bool { state.withLockedValue { $0.asked.insert(block).inserted } }
+
+    func endsAsking(_ block: Int) { state.withLockedValue { _ = $0.asked.remove(block) } }
 
     /// The block map, from memory or the store; nil where the manifest is not here yet.
     func map() throws -> BlockMap? {

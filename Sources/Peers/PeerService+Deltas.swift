@@ -89,7 +89,11 @@ extension PeerService {
     ) async throws {
         metrics.chunkRequestsMade.increment()
         do {
-            try await frames(request, source, lengthMax, receive)
+            let receiver = FrameReceiver(
+                service: self, source: source, path: Wire.deltas, body: request.encoded(), priority: request.priority,
+                lengthMax: lengthMax
+            )
+            try await receiver.run(receive)
         } catch let failure as PeerFailure {
             note(failure, source)
             throw failure.error
@@ -106,35 +110,6 @@ extension PeerService {
         let error = PeersError(.lying, message)
         note(PeerFailure(error), source)
         return error
-    }
-
-    private func frames(
-        _ request: DeltaRequest, _ source: Source, _ lengthMax: Int, _ receive: (Frame) async throws -> Void
-    ) async throws {
-        var decoder = FrameDecoder(lengthMax: lengthMax)
-        var isEnded = false
-        let isLink = source.site != configuration.site
-        let body = request.encoded()
-        count(.sent, body.count, site: source.site)
-        try await client().stream(Wire.deltas, body, to: source.address) { piece in
-            if isLink {
-                metrics.link(.received, site: source.site, class: request.priority.label, bytes: piece.readableBytes)
-            } else {
-                metrics.siteBytesReceived.increment(by: piece.readableBytes)
-            }
-            decoder.append(piece.readableBytesView)
-            while let frame = try decoder.next() {
-                guard !isEnded else { throw ContentError(.malformed, "a frame follows the end") }
-                switch frame {
-                case .end: isEnded = true
-                case .working: continue
-                default: try await receive(frame)
-                }
-            }
-        }
-        guard isEnded, decoder.pendingByteCount == 0 else {
-            throw PeerFailure(PeersError(.unavailable, "\(source.name) broke off in the middle of an answer"))
-        }
     }
 }
 

@@ -45,27 +45,13 @@ extension PeerService {
         _ source: Source,
         _ receive: (ReceivedChunk) async throws -> Void
     ) async throws -> Set<Digest> {
-        var decoder = FrameDecoder(lengthMax: request.lengthMax)
         var verifier = ChunkVerifier(request)
-        var isEnded = false
-        let isLink = source.site != configuration.site
-        let body = request.encoded()
-        count(.sent, body.count, site: source.site)
-        try await client().stream(Wire.chunks, body, to: source.address) { piece in
-            if isLink {
-                metrics.link(.received, site: source.site, class: request.priority.label, bytes: piece.readableBytes)
-            } else {
-                metrics.siteBytesReceived.increment(by: piece.readableBytes)
-            }
-            decoder.append(piece.readableBytesView)
-            while let frame = try decoder.next() {
-                guard !isEnded else { throw ContentError(.malformed, "a frame follows the end") }
-                if case .end = frame { isEnded = true }
-                for chunk in try verified(frame, &verifier) { try await receive(chunk) }
-            }
-        }
-        guard isEnded, decoder.pendingByteCount == 0 else {
-            throw PeerFailure(PeersError(.unavailable, "\(source.name) broke off in the middle of an answer"))
+        let receiver = FrameReceiver(
+            service: self, source: source, path: Wire.chunks, body: request.encoded(), priority: request.priority,
+            lengthMax: request.lengthMax
+        )
+        try await receiver.run { frame in
+            for chunk in try verified(frame, &verifier) { try await receive(chunk) }
         }
         guard verifier.wanted.isEmpty else {
             throw PeerFailure(PeersError(.lying, "\(source.name) ended and left out \(verifier.wanted.count) chunks"))

@@ -113,7 +113,7 @@ private func layer(_ generator: inout Seeded, time: Int, _ bodies: [[UInt8]]) ->
     @Test(.timeLimit(.minutes(5)))
     func damagedContainersAreCutTheSameHoweverTheyAreFed() {
         var generator = Seeded("damagedContainersAreCutTheSameHoweverTheyAreFed")
-        for round in 0..<60 {
+        for round in 0..<100 {
             var bytes = ContainerCutterTests.container(round, &generator)
             for _ in 0..<Int.random(in: 0...4, using: &generator) { ContainerCutterTests.damage(&bytes, &generator) }
             let whole = containerCuts(bytes)
@@ -127,20 +127,45 @@ private func layer(_ generator: inout Seeded, time: Int, _ bodies: [[UInt8]]) ->
         }
     }
 
+    /// A zip in a tar whose last body never ends: what comes after the zip is not looked at for its end.
+    @Test func aBodyWithoutEndEndsWithItsContainer() {
+        var generator = Seeded("aBodyWithoutEndEndsWithItsContainer")
+        for length in [20_000, 32 << 10, 33_000, 100_000, 700_000] {
+            var zip = ZipFixture()
+            zip.add("first", generator.bytes(40_000), hasDescriptor: true)
+            zip.add("last", generator.bytes(length), hasDescriptor: true)
+            var tar = TarFixture()
+            // Its last descriptor is gone, and the next member begins with what would be one.
+            tar.add("cache.zip", Array(zip.bytes.dropLast(16)))
+            tar.add("other", [0x50, 0x4b, 7, 8] + generator.bytes(200_000))
+            tar.end()
+            let whole = containerCuts(tar.bytes)
+            ContainerCutterTests.expectCuts(whole, around: tar.bodies, in: tar.bytes)
+            for _ in 0..<8 { #expect(ContainerCutterTests.fed(tar.bytes, &generator) == whole, "length \(length)") }
+        }
+    }
+
     private static func container(_ round: Int, _ generator: inout Seeded) -> [UInt8] {
         let bodies = (0..<12).map { _ in generator.some(Int.random(in: 0...150_000, using: &generator)) }
-        if round % 3 == 0 {
+        if round % 4 < 2 {
             var zip = ZipFixture()
             for (i, body) in bodies.enumerated() {
                 zip.add("file\(i)", body, hasDescriptor: Bool.random(using: &generator), isZip64: i % 2 == 0)
             }
             _ = zip.end()
-            return zip.bytes
+            guard round % 4 == 1 else { return zip.bytes }
+            // A zip may end anywhere in a tar's member, with or without its directory.
+            let kept = Bool.random(using: &generator) ? 1 : Double.random(in: 0.2...1, using: &generator)
+            var tar = TarFixture()
+            tar.add("cache.zip", Array(zip.bytes.prefix(Int(Double(zip.bytes.count) * kept))))
+            for (i, body) in bodies.prefix(3).enumerated() { tar.add("file\(i)", body) }
+            tar.end()
+            return tar.bytes
         }
         let inner = layer(&generator, time: round, bodies)
-        guard round % 3 == 1 else { return inner.bytes }
+        guard round % 4 == 2 else { return inner.bytes }
         var tar = TarFixture()
-        tar.addLong(String(repeating: "n", count: 150), inner.bytes, isPax: round % 2 == 0)
+        tar.addLong(String(repeating: "n", count: 150), inner.bytes, isPax: round % 8 == 2)
         tar.add("0/layer.tar", inner.bytes, size: .base256)
         tar.end()
         return tar.bytes

@@ -169,7 +169,8 @@ struct KeepingTests {
             try await agent.put(keys[0], [0])
             try agent.cache.pin(keys[0])
             for key in keys[1...] { try await agent.put(key, [1]) }
-            try await untilTrue { try agent.cache.status().entries <= 195 }
+            // Some may have gone while others came: below the part of the limit at which more go.
+            try await untilTrue { try agent.cache.status().entries < 198 }
             #expect(try agent.cache.lookup(keys[0]) != nil && agent.cache.lookup(keys[1]) == nil)
             #expect(try agent.cache.lookup(keys[199]) != nil)
         }

@@ -72,6 +72,26 @@ struct LinkTests {
         }
     }
 
+    @Test("What lacks far behind what is here is on its way before the reader gets there")
+    func asksBeyondWhatIsHere() async throws {
+        try await linked { source, reader, proxy in
+            let held = noise(64 << 20, seed: 41)
+            try await reader.put(try Key("ci/app/old"), held)
+            let key = try Key("ci/app/new")
+            try await source.put(key, held + noise(2 << 20, seed: 42))
+            let before = proxy.passed
+            let opened = try reader.cache.open(try #require(try reader.cache.lookup(key)))
+            defer { opened.close() }
+            // Of 66 megabytes 64 are here, and the reader stays in the first 16: those just before it end far from the rest.
+            var megabyte = 0
+            while proxy.passed - before < 2 << 20 {
+                try await opened.prepare(offset: UInt64(megabyte) << 20, count: 1 << 20)
+                megabyte = (megabyte + 1) % 16
+                try await Task.sleep(for: .milliseconds(20))
+            }
+        }
+    }
+
     @Test("P7: a chunk that the site holds under a key of no relation does not cross")
     func unrelated() async throws {
         try await linked { source, reader, proxy in

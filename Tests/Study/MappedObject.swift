@@ -3,6 +3,7 @@
 import Chunking
 import Content
 import Foundation
+import ProbeSupport
 
 /// A file as an ingest sees it: cut, digested, with its manifest.
 final class MappedObject {
@@ -20,12 +21,12 @@ final class MappedObject {
 
     init(_ path: String) throws {
         let file = open(path, O_RDONLY | O_CLOEXEC)
-        guard file >= 0 else { throw UsageError(message: "cannot open \(path)") }
+        guard file >= 0 else { throw ProbeError("cannot open \(path)") }
         defer { close(file) }
         let size = Int(lseek(file, 0, SEEK_END))
         guard size > 0, let map = mmap(nil, size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, file, 0), map != MAP_FAILED
         else {
-            throw UsageError(message: "cannot map \(path)")
+            throw ProbeError("cannot map \(path)")
         }
         bytes = UnsafeRawBufferPointer(start: map, count: size)
         var begin = ThreadTime.seconds

@@ -3,6 +3,7 @@
 import Chunking
 import Content
 import Foundation
+import ProbeSupport
 
 /// What crosses for one object when the receiver holds another, counted by kind: as an agent sends it, request after
 /// request.
@@ -60,13 +61,13 @@ struct Study {
     private func askedBytes() throws -> (manifest: Int, skeletons: Int, asking: Int, blocks: Int) {
         let manifest = ManifestDelta.encode(new.manifest, against: [old.manifest])
         guard try ManifestDelta.decode(manifest, against: [old.manifest]) == new.manifest else {
-            throw UsageError(message: "the manifest did not come back")
+            throw ProbeError("the manifest did not come back")
         }
         let lists = lacking.map { new.lists[$0] }
         let skeletons = BlockSkeleton.encode(lists, against: [old.sequence])
         let items = try BlockSkeleton.decode(skeletons, count: lists.count, against: [old.sequence])
         guard zip(lists, items).allSatisfy({ list, items in zip(list.chunks, items).allSatisfy(Study.agree) }) else {
-            throw UsageError(message: "the skeletons did not come back")
+            throw ProbeError("the skeletons did not come back")
         }
         // The number of each block, and a bit for each of its chunks.
         var asking = ByteWriter()
@@ -195,7 +196,7 @@ struct Study {
         let chunks = bases.map { base.sequence.chunks[$0.position] }
         let decoded = try DeltaBatch.decode(payload, bases: chunks, rawByteCount: raw.count) { _ = read($0, $1) }.get()
         crossed.decodeSeconds += ThreadTime.seconds - begin
-        guard decoded == raw else { throw UsageError(message: "a batch did not come back") }
+        guard decoded == raw else { throw ProbeError("a batch did not come back") }
         var names = ByteWriter()
         BasePositions.write(bases, to: &names)
         crossed.names += names.bytes.count

@@ -4,6 +4,7 @@
 
 image.py fill DIRECTORY MEGABYTES   a base layer (libraries), a layer of dependencies, an application
 image.py rebuild DIRECTORY SEED     as after a rebuild: three source files edited, every time stamp new
+image.py zip DIRECTORY FILE         dependencies and application as a cache archive: a stored zip
 """
 import glob
 import os
@@ -13,6 +14,7 @@ import stat
 import struct
 import sys
 import time
+import zipfile
 
 # Layer, share of the size, where its files come from. What one lacks the later sources of the list make up for.
 LAYERS = [
@@ -91,5 +93,12 @@ def rebuild(directory, seed):
     stamp(directory)
 
 
+def pack(directory, path):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for layer in ("dependencies", "application"):
+            for name in sorted(candidates(os.path.join(directory, layer))):
+                archive.write(name, os.path.relpath(name, directory))
+
+
 if __name__ == "__main__":
-    {"fill": fill, "rebuild": rebuild}[sys.argv[1]](*sys.argv[2:])
+    {"fill": fill, "rebuild": rebuild, "zip": pack}[sys.argv[1]](*sys.argv[2:])
