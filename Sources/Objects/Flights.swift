@@ -52,6 +52,8 @@ final class Flights: Sendable {
     /// How long a source that a reader waits for may give nothing before the next one is asked.
     private let stall: Duration
     private let state = NIOLockedValueBox(State())
+    private let pace = NIOLockedValueBox(SourcePace())
+    private let start = ContinuousClock.now
     private let links = NIOLockedValueBox<LinkFetch?>(nil)
     let relatives: Relatives
 
@@ -211,7 +213,9 @@ final class Flights: Sendable {
         let related = request.level > .site ? relatives.bases(of: request.manifest) : []
         let block = state.withLockedValue { $0.flights[flight]?.block }
         let sources = peers.sources(for: request.manifest, level: request.level, related: related, block: block)
-        for source in sources where !rest.isEmpty {
+        let ordered = pace.withLockedValue { $0.ordered(sources, now: start.duration(to: .now)) }
+        for (at, source) in ordered.enumerated() where !rest.isEmpty {
+            let isLast = at + 1 >= ordered.count || ordered[at + 1].kind != .holder
             let priority = state.withLockedValue { state in
                 state.flights[flight]?.source = source
                 return state.flights[flight]?.priority ?? request.priority
@@ -224,7 +228,11 @@ final class Flights: Sendable {
                 priority: priority
             )
             do {
-                try await ask(source, for: part, flight)
+                if source.kind == .holder, !isLast {
+                    try await askPatiently(source, for: part, flight)
+                } else {
+                    try await ask(source, for: part, flight)
+                }
             } catch is CancellationError {
                 break
             } catch {
@@ -235,6 +243,29 @@ final class Flights: Sendable {
         }
         for digest in request.chunks where store.chunks.contains(digest) { wake(digest) }
         end(flight, request)
+    }
+
+    /// Asks a holder for as long as it is not slower than holders are; the next one goes on where it stopped.
+    private func askPatiently(_ source: Source, for request: ChunkRequest, _ flight: FlightTable.FlightID) async throws
+    {
+        let patience = pace.withLockedValue { $0.patience() }
+        let got = NIOLockedValueBox((count: 0, last: ContinuousClock.now))
+        try await Stall.bounded(by: patience) {
+            got.withLockedValue { $0.count }
+        } error: { [pace, start] in
+            pace.withLockedValue { $0.wasSlow(source.agent, now: start.duration(to: .now)) }
+            return ObjectError(
+                .unavailable, "\(source.name) gave nothing for \(patience), and another one holds it too")
+        } _: { [self] in
+            _ = try await peers.fetch(request, from: source) { chunk in
+                try self.take(chunk, from: source)
+                let wait = got.withLockedValue { got in
+                    defer { got = (got.count + 1, .now) }
+                    return got.last.duration(to: .now)
+                }
+                pace.withLockedValue { $0.came(after: wait) }
+            }
+        }
     }
 
     /// Asks one source: a link first for blocks, and by digest for what that left. What it gives ends in the store.

@@ -65,6 +65,7 @@ public final class ObjectReader: Sendable {
                     return nil
                 }
             }
+            if !object.isWhole { noteEnds(of: blocks, before: offset + UInt64(count), map, object) }
         } catch {
             throw ObjectError.from(error)
         }
@@ -95,6 +96,14 @@ public final class ObjectReader: Sendable {
             guard try cache.copy(chunk, from: Int(from - at), into: part) else { return false }
         }
         return true
+    }
+
+    /// Has blocks looked at that were read to their end and are not known to be here: what was brought while the object
+    /// was open before counts, too, for it to become whole.
+    private func noteEnds(of blocks: Range<Int>, before end: UInt64, _ map: BlockMap, _ object: OpenObject) {
+        for block in blocks where map.offset(of: block + 1) <= end && !object.isPresent(block) {
+            cache.fetch.runAhead(object, blocks: block..<block + 1)
+        }
     }
 
     private func runAhead(_ blocks: Range<Int>, _ offset: UInt64, _ count: Int, _ map: BlockMap) {

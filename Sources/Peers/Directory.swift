@@ -266,10 +266,15 @@ public final class Directory: Sendable {
         if !changes.isEmpty { _ = try await publish(changes) }
     }
 
-    /// Gives a number to nothing and tells it: a sign of life for those who are told through others.
+    /// Gives a number to nothing and tells it: a sign of life for those who are told through others. Forgets removals
+    /// that are old enough.
     func beat() async throws {
         let (catalog, agent) = (catalog, agent)
-        let number = try await NIOThreadPool.singleton.runIfActive { try catalog.skipNumber(of: agent) }
+        let (now, kept) = (wall(), UInt64(limits.tombstone.components.seconds) * 1000)
+        let number = try await NIOThreadPool.singleton.runIfActive {
+            if now > kept { _ = try catalog.prune(olderThan: now - kept) }
+            return try catalog.skipNumber(of: agent)
+        }
         await replicator.published(number: number, limit: limits.acknowledge)
     }
 

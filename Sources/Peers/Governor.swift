@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Decides what may leave over the links and when: a line of a fixed rate in virtual time, readers first, and in a
-/// class the request first that asked first.
+/// Decides what may leave over the links and when: a line of a fixed rate in virtual time, readers first. Readers share it,
+/// each as much as the other; in the other classes the request goes first that asked first, so that one thing is whole
+/// early and not all of them late.
 ///
 /// A value without clock or socket: whoever holds it tells it the time. Work comes in quanta, so a reader who arrives
 /// waits for one quantum at most, whatever is under way.
@@ -26,6 +27,8 @@ public struct Governor: Sendable {
         var priority: Priority
         let arrival: UInt64
         var tickets: [Ticket] = []
+        /// Of a reader, the bytes up to which it had its share when its next quantum came.
+        var share = 0
     }
 
     /// Nanoseconds of line time per byte handed to TCP; nil: the line is not paced.
@@ -34,6 +37,8 @@ public struct Governor: Sendable {
     private var busyUntil: Duration = .zero
     private var flows: [UInt64: Flow] = [:]
     private var counter: UInt64 = 0
+    /// The share of the reader that was served last: one that comes now has missed nothing before it, and is owed nothing.
+    private var share = 0
 
     /// - Parameters:
     ///   - bytesPerSecond: what the interface may carry, packet headers included; nil: any amount.
@@ -60,6 +65,7 @@ public struct Governor: Sendable {
         let ticket = Ticket(number: counter, request: request, bytes: bytes)
         var flow = flows[request] ?? Flow(priority: priority, arrival: counter)
         flow.priority = min(flow.priority, priority)
+        flow.share = max(flow.share, share)
         flow.tickets.append(ticket)
         flows[request] = flow
         return ticket
@@ -93,6 +99,10 @@ public struct Governor: Sendable {
         while let request = first() {
             if isPaced, busyUntil > now + Governor.slack { return (granted, busyUntil - Governor.slack) }
             guard let ticket = flows[request]?.tickets.removeFirst() else { break }
+            if let flow = flows[request], flow.priority == .reader {
+                share = max(share, flow.share)
+                flows[request]?.share = flow.share + ticket.bytes
+            }
             charge(bytes: ticket.bytes, now: now)
             granted.append(ticket)
         }
@@ -101,6 +111,12 @@ public struct Governor: Sendable {
 
     private func first() -> UInt64? {
         flows.filter { !$0.value.tickets.isEmpty }
-            .min { ($0.value.priority, $0.value.arrival) < ($1.value.priority, $1.value.arrival) }?.key
+            .min { Governor.isBefore($0.value, $1.value) }?.key
+    }
+
+    private static func isBefore(_ a: Flow, _ b: Flow) -> Bool {
+        if a.priority != b.priority { return a.priority < b.priority }
+        if a.priority == .reader, a.share != b.share { return a.share < b.share }
+        return a.arrival < b.arrival
     }
 }

@@ -133,15 +133,20 @@ public struct Membership: Sendable {
     public mutating func called(by identity: Identity, from host: String, now: Duration) -> Bool {
         guard identity.agent != own, identity.site == site || links.contains(identity.site) else { return false }
         let address = PeerAddress(host: host, port: Int(identity.port))
-        // One that does not answer where it was may have come back elsewhere: then it is called where it calls from.
-        if let peer = peers[identity.agent], contacts[peer.address]?.agent == identity.agent,
-            peer.state == .alive || peer.address == address || contacts[peer.address]?.failures == 0
+        if let peer = peers[identity.agent], let contact = contacts[peer.address], contact.agent == identity.agent,
+            // One that was learnt from calls and is dead has come back elsewhere.
+            contact.isConfigured || peer.address == address || peer.state == .alive
         {
             contacts[peer.address]?.failures = 0
             // It lives: where it was being called seldom, call it now.
             if peer.state != .alive { contacts[peer.address]?.nextCall = now }
             note(identity, peer.address, now)
             return true
+        }
+        if let old = peers[identity.agent]?.address, old != address, let contact = contacts[old],
+            contact.agent == identity.agent, !contact.isConfigured
+        {
+            contacts[old] = nil
         }
         if contacts[address] == nil {
             guard contacts.count < contactsMax else { return false }

@@ -81,6 +81,8 @@ public struct PeersConfiguration: Sendable {
         /// How long nothing may be heard of an agent, by whoever sees all sites, until it is gone for good and the keys
         /// of what only it held are removed (P1): a machine that is off over a long weekend comes back to its keys.
         public var absence: Duration = .seconds(72 * 3600)
+        /// How long removals are remembered (DESIGN §8): a replica that was away for longer may keep keys that are gone.
+        public var tombstone: Duration = .seconds(30 * 86_400)
         /// Chunk requests served at a time; each holds up to two batches of about 1 MiB.
         public var chunkRequestsMax = 64
         /// Digests in one chunk request: sixteen blocks of the largest size.

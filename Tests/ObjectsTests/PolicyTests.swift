@@ -2,6 +2,7 @@
 
 import Content
 import Objects
+import Peers
 import Testing
 
 @Suite("Policies: events in, actions out")
@@ -64,6 +65,29 @@ struct PolicyTests {
         #expect(table.ended(far, of: [a]) == [1])
         #expect(table.ended(near, of: [a]) == [2])
         #expect(table.isEmpty)
+    }
+
+    @Test("P7: a holder that was slow is asked after the others that hold the same, and still before a gateway")
+    func pace() {
+        func source(_ number: UInt64, _ kind: Source.Kind) -> Source {
+            let address = PeerAddress(host: "10.0.0.\(number)", port: 1)
+            let agent = AgentID(high: 0, low: number)
+            return Source(agent: agent, name: "n", site: "s", address: address, kind: kind, level: .store)
+        }
+        var pace = SourcePace()
+        #expect(pace.patience() == SourcePace.patienceAtFirst)
+        for _ in 0..<99 { pace.came(after: .milliseconds(1)) }
+        #expect(pace.patience() == SourcePace.patienceMin)
+        for _ in 0..<99 { pace.came(after: .milliseconds(100)) }
+        #expect(pace.patience() == .milliseconds(400))
+        let sources = [source(1, .holder), source(2, .holder), source(3, .gateway)]
+        #expect(pace.ordered(sources, now: .zero).map(\.agent.low) == [1, 2, 3])
+        pace.wasSlow(AgentID(high: 0, low: 1), now: .seconds(10))
+        #expect(pace.ordered(sources, now: .seconds(11)).map(\.agent.low) == [2, 1, 3])
+        #expect(pace.ordered(sources, now: .seconds(13)).map(\.agent.low) == [1, 2, 3])
+        // Slow again, it rests for longer.
+        pace.wasSlow(AgentID(high: 0, low: 1), now: .seconds(13))
+        #expect(pace.ordered(sources, now: .seconds(16)).map(\.agent.low) == [2, 1, 3])
     }
 
     @Test("A sequential reader's window doubles to its limit and never asks twice; a random reader asks for nothing")

@@ -4,6 +4,7 @@ import Content
 import Foundation
 import Objects
 import Peers
+import Storage
 import TestSupport
 import Testing
 
@@ -63,6 +64,24 @@ struct TwoAgentTests {
             }
             let fetched = try reader.cache.status().fetchedOverLinks
             #expect(fetched < UInt64(bytes.count) * 101 / 100 + 65_536, "\(fetched) bytes over the link")
+        }
+    }
+
+    @Test("P1: who has read all of an object holds it, also where it had opened it before")
+    func holdsWhatItRead() async throws {
+        try await pair(linked: false) { source, reader in
+            let bytes = noise(12 << 20, seed: 27)
+            let entry = try await source.put(try Key("ci/read/twice"), bytes)
+            let manifest = try #require(entry.manifest)
+            let first = try reader.cache.open(try #require(try reader.cache.lookup(entry.key)))
+            try await first.prepare(offset: 0, count: 1)
+            first.close()
+            // Forgotten, as by an agent that was started again: only the store knows what is here.
+            while try reader.cache.status().objectsOpen > 0 { try await Task.sleep(for: .milliseconds(20)) }
+            #expect(try await reader.read(entry) == bytes)
+            while try !reader.store.catalog.holders(of: manifest).contains(reader.peers.agent) {
+                try await Task.sleep(for: .milliseconds(20))
+            }
         }
     }
 

@@ -36,6 +36,7 @@ final class Agent: Sendable {
         )
         // A loaded machine must not make anybody suspect, nor end a wait that the test is about.
         configuration.limits.heartbeat = .seconds(5)
+        configuration.limits.missedMax = 30
         configuration.limits.answer = .seconds(30)
         configuration.limits.acknowledge = .seconds(30)
         change(&configuration)

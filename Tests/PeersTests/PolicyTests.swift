@@ -23,7 +23,7 @@ struct GovernorTests {
         }
     }
 
-    @Test("Readers go first, then deadlines, hints, replication; in a class who asked first")
+    @Test("Readers go first, in turns, then deadlines, hints, replication; in a class who asked first")
     func order() {
         var governor = Governor(bytesPerSecond: 1e6, headroom: 0)
         // The line is busy, so that all of them wait.
@@ -36,7 +36,38 @@ struct GovernorTests {
                 _ = governor.enqueue(request: request, priority: priority, bytes: Governor.quantum)
             }
         }
-        check(drain(&governor).0 == [3, 3, 5, 5, 4, 4, 2, 2, 6, 6, 1, 1])
+        check(drain(&governor).0 == [3, 5, 3, 5, 4, 4, 2, 2, 6, 6, 1, 1])
+    }
+
+    @Test("A reader that comes while another reads much gets half of the line at once, and is owed nothing for before")
+    func fairness() {
+        var governor = Governor(bytesPerSecond: 1e6, headroom: 0)
+        governor.charge(bytes: 1_000_000, now: .zero)
+        // As senders do: the next quantum is asked for when the last one left.
+        var left: [UInt64: Int] = [1: 40]
+        var order: [UInt64] = []
+        _ = governor.enqueue(request: 1, priority: .reader, bytes: Governor.quantum)
+        var now: Duration = .zero
+        while true {
+            let (granted, next) = governor.grant(now: now)
+            for ticket in granted {
+                order.append(ticket.request)
+                left[ticket.request, default: 0] -= 1
+                if order.count == 20 {
+                    left[2] = 5
+                    _ = governor.enqueue(request: 2, priority: .reader, bytes: Governor.quantum)
+                }
+                guard left[ticket.request, default: 0] > 0 else { continue }
+                _ = governor.enqueue(request: ticket.request, priority: .reader, bytes: Governor.quantum)
+            }
+            if let next {
+                now = next
+            } else if granted.isEmpty {
+                break
+            }
+        }
+        check(order.count == 45)
+        check(order[20..<30].count { $0 == 2 } == 5)
     }
 
     @Test("A promoted request overtakes while it waits; one that gave up does not leave")

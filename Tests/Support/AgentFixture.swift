@@ -32,13 +32,16 @@ public struct AgentFixture: Sendable {
         var logger = Logger(label: "test")
         logger.logLevel = .critical
         let store = try Store.open(StoreConfiguration(directory: path, quota: quota), logger: logger)
-        let configuration = PeersConfiguration(
+        var configuration = PeersConfiguration(
             name: name,
             site: site,
             listen: PeerAddress(host: "127.0.0.1", port: 0),
             peers: addresses,
             links: links
         )
+        // A loaded machine must not end a wait that the test is about, nor make anybody dead who is only slow.
+        configuration.limits.acknowledge = .seconds(30)
+        configuration.limits.missedMax = 30
         let service = try PeerService(configuration: configuration, store: store, logger: logger)
         let cache = ObjectCache(
             store: store,
