@@ -78,7 +78,8 @@ struct KeepingTests {
                 #expect(try survivor.cache.status(of: key).place == .local)
             }
             let entry = try #require(try survivor.cache.lookup(key))
-            #expect(try await survivor.read(entry) == bytes)
+            let isSame = try await survivor.read(entry) == bytes
+            #expect(isSame)
         }
     }
 

@@ -164,15 +164,20 @@ struct DeltaTests {
                 BlockSelection(block: number, chunks: Array(list.chunks.indices))
             }
             let ask = DeltaRequest(manifest: object.digest, bases: [], priority: .reader, part: .chunks(selections))
-            var got: [UInt8] = []
+            // They come in whatever order they are ready.
+            var batches: [Int: [UInt8]] = [:]
             var longest = 0
             try await east.service.fetchDeltas(ask, count: object.chunks.count, from: source) { frame in
                 let (_, packed) = try frame.open(against: [])
                 let count = object.chunks[frame.parts].reduce(0) { $0 + $1.count }
-                got += try DeltaBatch.decode(packed, bases: [], rawByteCount: count) { _, _ in }.get()
+                batches[frame.parts.lowerBound] = try DeltaBatch.decode(packed, bases: [], rawByteCount: count) {
+                    _, _ in
+                }.get()
                 longest = max(longest, packed.count)
             }
-            #expect(got == object.chunks.flatMap(\.self))
+            let got = batches.sorted { $0.key < $1.key }.flatMap(\.value)
+            let isSame = got == object.chunks.flatMap(\.self)
+            #expect(isSame, "\(got.count) bytes came")
             #expect(longest > 1 << 20, "no batch was longer than a chunk may be, the longest \(longest)")
         }
     }
