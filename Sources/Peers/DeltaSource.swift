@@ -3,6 +3,7 @@
 import Chunking
 import Content
 import NIOConcurrencyHelpers
+import NIOCore
 import NIOPosix
 import Storage
 
@@ -79,7 +80,10 @@ final class DeltaSource: Sendable {
             Array(places[$0..<min($0 + partChunkCount, places.count)])
         }
         let looked = try await withThrowingTaskGroup(of: (Int, [Int: ChunkSketch], OutlineScan).self) { group in
+            var looked: [(Int, [Int: ChunkSketch], OutlineScan)] = []
             for (number, part) in parts.enumerated() {
+                // No more than there are cores: publications wait in the same queue.
+                if number >= System.coreCount, let done = try await group.next() { looked.append(done) }
                 group.addTask {
                     try await NIOThreadPool.singleton.runIfActive {
                         let (sketches, scan) = try look(at: part, of: sequence, store)
@@ -87,7 +91,8 @@ final class DeltaSource: Sendable {
                     }
                 }
             }
-            return try await group.reduce(into: []) { $0.append($1) }
+            for try await done in group { looked.append(done) }
+            return looked
         }
         var sketches: [Int: ChunkSketch] = [:]
         var scan = OutlineScan()

@@ -285,17 +285,19 @@ public final class Directory: Sendable {
     func bury(_ agents: Set<AgentID>, mayRemove: @escaping @Sendable (Key) -> Bool) async throws -> Int {
         let catalog = self.catalog
         var count = 0
+        var last: Digest?
         while true {
-            let changes = try await NIOThreadPool.singleton.runIfActive {
-                try catalog.objects(heldOnlyBy: agents, limit: Unheld.objectsAtOnce).flatMap { manifest in
+            let (page, changes) = try await NIOThreadPool.singleton.runIfActive { [last] in
+                let page = try catalog.objects(heldOnlyBy: agents, after: last, limit: Unheld.objectsAtOnce)
+                let changes = try page.flatMap { manifest in
                     let entries = try catalog.keys(of: manifest).filter(mayRemove).compactMap { try catalog.entry($0) }
                     return Unheld.removals(of: entries, by: catalog.agent, holders: [], hasGivenUp: true)
                 }
+                return (page, changes)
             }
-            guard !changes.isEmpty else { return count }
-            let published = try await publish(changes)
-            guard !published.isEmpty else { return count }
-            count += published.count
+            if !changes.isEmpty { count += try await publish(changes).count }
+            guard page.count == Unheld.objectsAtOnce else { return count }
+            last = page.last
         }
     }
 

@@ -33,13 +33,17 @@ extension Catalog {
     }
 
     /// Objects that live keys name and that none but these agents hold, in order.
-    public func objects(heldOnlyBy agents: Set<AgentID>, limit: Int) throws(StorageError) -> [Digest] {
+    ///
+    /// - Parameter last: the object after which to go on; nil: from the first.
+    public func objects(
+        heldOnlyBy agents: Set<AgentID>, after last: Digest? = nil, limit: Int
+    ) throws(StorageError) -> [Digest] {
         try read("find what only \(agents.count) agents hold") { db in
             let ids = try agents.compactMap { try AgentRows.find($0, in: db)?.id }
             guard !ids.isEmpty else { return [] }
             let marks = databaseQuestionMarks(count: ids.count)
             let sql = """
-                SELECT DISTINCT h.manifest FROM holdings h WHERE h.agent IN (\(marks)) AND h.held = 1
+                SELECT DISTINCT h.manifest FROM holdings h WHERE h.agent IN (\(marks)) AND h.held = 1 AND h.manifest > ?
                     AND EXISTS (SELECT 1 FROM entries e WHERE e.manifest = h.manifest)
                     AND NOT EXISTS (
                         SELECT 1 FROM holdings o WHERE o.manifest = h.manifest AND o.held = 1
@@ -47,7 +51,9 @@ extension Catalog {
                     )
                 ORDER BY h.manifest LIMIT ?
                 """
-            return try Data.fetchAll(db, sql: sql, arguments: StatementArguments(ids + ids + [Int64(limit)]))
+            let after = last.map { Data($0.bytes) } ?? Data()
+            let arguments = StatementArguments(ids) + [after] + StatementArguments(ids + [Int64(limit)])
+            return try Data.fetchAll(db, sql: sql, arguments: arguments)
                 .map { try AgentRows.digest([UInt8]($0)) }
         }
     }

@@ -51,7 +51,9 @@ extension Tree {
         try cache.checkParents(of: to)
         // What the old name has published besides goes before the file leaves it: a rename that comes again would else
         // take that for what it is to move, and the file for what it is to replace.
-        if try cache.lookup(from) != nil { try await changing([from]) { try await cache.remove(from) } }
+        if try cache.lookup(from) != nil {
+            try await unlessGone { try await changing([from]) { try await cache.remove(from) } }
+        }
         renaming.target?.unlink()
         move(file, from: from, to: to)
         if let target = renaming.target { staged.remove(target, at: to) }
@@ -126,10 +128,32 @@ extension Tree {
     /// Moves what was published below a directory after its keys were read and before its inode had the new name.
     func moveStragglers(_ from: Key, _ to: Key) async throws {
         guard try cache.isDirectory(from.text) else { return }
+        var standing: [Key] = []
         for old in try cache.list(prefix: from.text + "/", after: nil, limit: ObjectCache.renameCountMax) {
             let key = try moved(old.key, from, to)
-            let pairs = try await changing([old.key, key]) { try await cache.rename(old.key, to: key) }
-            for pair in pairs { nodes.replace(pair.old, with: pair.new) }
+            // A directory before it took it along.
+            guard try cache.lookup(old.key) != nil else { continue }
+            if old.body == .directory, try cache.isDirectory(key.text) {
+                standing.append(old.key)
+                continue
+            }
+            try await unlessGone {
+                let pairs = try await changing([old.key, key]) { try await cache.rename(old.key, to: key) }
+                for pair in pairs { nodes.replace(pair.old, with: pair.new) }
+            }
+        }
+        // Those that were made again: what was in them has moved.
+        for key in standing.reversed() {
+            try await unlessGone { try await changing([key]) { try await cache.removeDirectory(key) } }
+        }
+    }
+
+    /// What somebody removed meanwhile need not be moved any more.
+    private func unlessGone(_ body: () async throws -> Void) async throws {
+        do {
+            try await body()
+        } catch let error as ObjectError where error.code == .notFound {
+            return
         }
     }
 
