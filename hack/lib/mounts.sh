@@ -109,12 +109,12 @@ bench_mount() {
     start_peers "$below"
     for name in "${peers[@]}"; do
         measure_reads "$name" "$at/$name"
-        # What a peer writes lands below it.
         [[ $name == squashfuse ]] || measure_writes "$name" "$at/$name"
-        rm -rf "$below/written" "$below/copy"
         resident=$(awk '/^RssAnon/ { print $2 * 1024 }' "/proc/${peer_pid[$name]}/status")
         echo "{\"bytes\": ${resident:-0}}" >"$at/$name.memory"
         stop_peer "$name"
+        # What a peer writes lands below it, some of it after its caller was told.
+        rm -rf "$below/written" "$below/copy"
     done
     measure_reads native "$below"
     mkdir "$at/native"
