@@ -43,10 +43,9 @@ public struct KeyStatus: Sendable {
         /// A site: agents of two sites have it.
         case remote
 
-        /// - Parameter sites: of every holder.
-        init(sites: [String?]) {
-            let known = Set(sites.compactMap { $0 })
-            self = known.count > 1 ? .remote : sites.count > 1 ? .shared : .local
+        /// - Parameter sites: of every holder that lives.
+        init(sites: [String]) {
+            self = Set(sites).count > 1 ? .remote : sites.count > 1 ? .shared : .local
         }
     }
 
@@ -108,11 +107,13 @@ extension ObjectCache {
         } else {
             holders = []
         }
+        let living = peers.living
+        let sites = holders.filter(living.contains).compactMap { peers.site(of: $0) }
         let pinned = try store.catalog.pins().contains(entry.key)
         return KeyStatus(
             entry: entry,
             place: place,
-            replication: entry.manifest.map { _ in KeyStatus.Replication(sites: holders.map { peers.site(of: $0) }) },
+            replication: entry.manifest.map { _ in KeyStatus.Replication(sites: sites) },
             missing: missing,
             holders: holders,
             pinned: pinned,

@@ -70,14 +70,14 @@ final class Collector: Sendable {
     /// Gives up objects that are not in use and that no pinned key names. The turn is taken for a page at a time, so that
     /// nobody who needs space waits for all of them, and what they leave is swept once it is worth a sweep.
     ///
+    /// - Parameter isOver: asked once more when it is an object's turn.
     /// - Returns: how many.
-    @discardableResult
-    func giveUp(_ records: [ObjectRecord]) async throws -> Int {
+    func giveUp(_ records: [ObjectRecord], where isOver: (ObjectRecord) throws -> Bool) async throws -> Int {
         var count = 0
         for start in stride(from: 0, to: records.count, by: Collector.pageCount) {
-            let page = records[start..<min(records.count, start + Collector.pageCount)]
-            let bytes = page.reduce(UInt64(0)) { $0 + min($1.size, .max - $0) }
             count += try await turn.withPermit {
+                let page = try records[start..<min(records.count, start + Collector.pageCount)].filter(isOver)
+                let bytes = page.reduce(UInt64(0)) { $0 + min($1.size, .max - $0) }
                 unswept.withLockedValue { $0 += min(bytes, .max - $0) }
                 return try await forget(page.map(\.manifest))
             }

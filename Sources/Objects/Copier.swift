@@ -148,7 +148,7 @@ final class Copier: Sendable {
         var pause = grace
         while !Task.isCancelled {
             try? await Task.sleep(for: grace / Copier.periodPart)
-            let now = Set(peers.living().map(\.agent))
+            let now = peers.living
             if now != living {
                 (living, since, pause) = (now, .now, grace)
                 state.withLockedValue { $0.isRoundDue = true }
@@ -205,13 +205,9 @@ final class Copier: Sendable {
             guard try catalog.entry(wanted.key)?.manifest == wanted.manifest else { return false }
             let holders = Set(try catalog.holders(of: wanted.manifest))
             // Who may not read the namespace knows of no entry in it, and makes no copy.
-            let namespace = String(wanted.key.namespace)
-            let site = peers.living().filter {
-                $0.site == peers.configuration.site
-                    && (holders.contains($0.agent) || $0.authority?.rights.mayRead(namespace) ?? true)
-            }
-            return rules.rule(for: wanted.key).wantsCopy(
-                of: wanted.manifest, own: peers.agent, site: [peers.agent] + site.map(\.agent), holders: holders)
+            let site = peers.siteAgents(mayRead: String(wanted.key.namespace))
+            return rules.rule(for: wanted.key)
+                .wantsCopy(of: wanted.manifest, own: peers.agent, site: site, holders: holders)
         } catch {
             logger.warning("copy not looked for", metadata: ["key": "\(wanted.key)", "error": "\(error)"])
             return false

@@ -3,6 +3,7 @@
 import Chunking
 import Content
 import Logging
+import NIOPosix
 import Peers
 import Storage
 
@@ -96,18 +97,33 @@ final class Fetch: Sendable {
         _ = jobs.submit { [self] in
             guard let map = try? object.map() else { return }
             for block in blocks { ask(for: block, of: object, map) }
-            var lacking = 0
-            for block in blocks.upperBound..<min(map.count, blocks.upperBound + Limits.blocksLookedAhead) {
-                if object.isPresent(block) { continue }
-                if isHere(block, of: object, map) {
-                    _ = try? await bring(object, block, of: map, .deadline)
-                } else {
-                    ask(for: block, of: object, map)
-                    lacking += 1
-                }
-                if lacking >= Limits.readAheadBlocks || Task.isCancelled { return }
-            }
+            // One look at a time: the next read looks from where it is by then.
+            guard object.beginsLooking() else { return }
+            defer { object.endsLooking() }
+            await lookAhead(object, from: blocks.upperBound, map)
         }
+    }
+
+    private func lookAhead(_ object: OpenObject, from first: Int, _ map: BlockMap) async {
+        var lacking = 0
+        for block in first..<max(first, min(map.count, first + Limits.blocksLookedAhead)) {
+            if object.isPresent(block) { continue }
+            let reference = map.manifest.blocks[block]
+            let found = try? await NIOThreadPool.singleton.runIfActive { [self] in self.isHere(reference) }
+            if found == true {
+                _ = try? await bring(object, block, of: map, .deadline)
+            } else {
+                ask(for: block, of: object, map)
+                lacking += 1
+            }
+            if lacking >= Limits.readAheadBlocks || Task.isCancelled { return }
+        }
+    }
+
+    /// Has a block looked at that was read to its end and is not known to be here.
+    func note(_ block: Int, of object: OpenObject) {
+        guard let map = try? object.map() else { return }
+        ask(for: block, of: object, map)
     }
 
     private func ask(for block: Int, of object: OpenObject, _ map: BlockMap) {
@@ -119,11 +135,12 @@ final class Fetch: Sendable {
         if !submitted { object.endsAsking(block) }
     }
 
-    /// Whether the list and all chunks of a block are in the store.
-    private func isHere(_ block: Int, of object: OpenObject, _ map: BlockMap) -> Bool {
-        guard store.chunks.length(of: map.manifest.blocks[block].digest) != nil,
-            let list = try? object.list(block, of: map)
-        else { return false }
+    /// Whether the list and all chunks of a block are in the store. Past the object's few lists in memory: those are the
+    /// readers'.
+    private func isHere(_ block: BlockReference) -> Bool {
+        guard let bytes = try? store.chunks.read(block.digest), let list = try? BlockList(decoding: bytes) else {
+            return false
+        }
         return list.chunks.allSatisfy { store.chunks.length(of: $0.digest) != nil }
     }
 

@@ -214,78 +214,91 @@ final class Flights: Sendable {
         let block = state.withLockedValue { $0.flights[flight]?.block }
         let sources = peers.sources(for: request.manifest, level: request.level, related: related, block: block)
         let ordered = pace.withLockedValue { $0.ordered(sources, now: start.duration(to: .now)) }
-        for (at, source) in ordered.enumerated() where !rest.isEmpty {
-            let isLast = at + 1 >= ordered.count || ordered[at + 1].kind != .holder
-            let priority = state.withLockedValue { state in
-                state.flights[flight]?.source = source
-                return state.flights[flight]?.priority ?? request.priority
+        let holders = ordered.filter { $0.kind == .holder }
+        var slow: [Source] = []
+        // A holder that is slow is left for the next one, and asked again before anybody who holds nothing (P7).
+        if holders.count > 1 {
+            for holder in holders where !rest.isEmpty {
+                if await !turn(of: holder, for: request, &rest, flight, isPatient: false) { slow.append(holder) }
             }
-            let part = ChunkRequest(
-                id: request.id,
-                manifest: request.manifest,
-                chunks: rest,
-                level: request.level,
-                priority: priority
-            )
-            do {
-                if source.kind == .holder, !isLast {
-                    try await askPatiently(source, for: part, flight)
-                } else {
-                    try await ask(source, for: part, flight)
-                }
-            } catch is CancellationError {
-                break
-            } catch {
-                statistics.failed()
-                logger.info("source failed", metadata: ["source": "\(source)", "error": "\(error)"])
-            }
-            rest.removeAll { store.chunks.contains($0) }
+        }
+        for source in (holders.count > 1 ? slow : holders) + ordered.dropFirst(holders.count) where !rest.isEmpty {
+            _ = await turn(of: source, for: request, &rest, flight, isPatient: true)
         }
         for digest in request.chunks where store.chunks.contains(digest) { wake(digest) }
         end(flight, request)
     }
 
-    /// Asks a holder for as long as it is not slower than holders are; the next one goes on where it stopped.
-    private func askPatiently(_ source: Source, for request: ChunkRequest, _ flight: FlightTable.FlightID) async throws
-    {
-        let patience = pace.withLockedValue { $0.patience() }
-        let got = NIOLockedValueBox((count: 0, last: ContinuousClock.now))
-        try await Stall.bounded(by: patience) {
-            got.withLockedValue { $0.count }
-        } error: { [pace, start] in
-            pace.withLockedValue { $0.wasSlow(source.agent, now: start.duration(to: .now)) }
-            return ObjectError(
-                .unavailable, "\(source.name) gave nothing for \(patience), and another one holds it too")
-        } _: { [self] in
-            _ = try await peers.fetch(request, from: source) { chunk in
-                try self.take(chunk, from: source)
-                let wait = got.withLockedValue { got in
-                    defer { got = (got.count + 1, .now) }
-                    return got.last.duration(to: .now)
-                }
-                pace.withLockedValue { $0.came(after: wait) }
-            }
+    /// Asks one source for what is still missing.
+    ///
+    /// - Returns: false where it was left because it was slow.
+    private func turn(
+        of source: Source,
+        for request: ChunkRequest,
+        _ rest: inout [Digest],
+        _ flight: FlightTable.FlightID,
+        isPatient: Bool
+    ) async -> Bool {
+        guard !Task.isCancelled else { return true }
+        let priority = state.withLockedValue { state in
+            state.flights[flight]?.source = source
+            return state.flights[flight]?.priority ?? request.priority
         }
+        let part = ChunkRequest(
+            id: request.id,
+            manifest: request.manifest,
+            chunks: rest,
+            level: request.level,
+            priority: priority
+        )
+        let patience = isPatient ? nil : pace.withLockedValue { $0.patience() }
+        let wasSlow = NIOLockedValueBox(false)
+        do {
+            try await ask(source, for: part, flight, patience: patience, wasSlow)
+        } catch is CancellationError {
+            return true
+        } catch {
+            statistics.failed()
+            logger.info("source failed", metadata: ["source": "\(source)", "error": "\(error)"])
+        }
+        rest.removeAll { store.chunks.contains($0) }
+        return !wasSlow.withLockedValue { $0 }
     }
 
     /// Asks one source: a link first for blocks, and by digest for what that left. What it gives ends in the store.
-    private func ask(_ source: Source, for request: ChunkRequest, _ flight: FlightTable.FlightID) async throws {
-        let taken = NIOLockedValueBox(0)
-        let limit = source.kind == .owner ? min(stall, Flights.ownerStall) : stall
+    ///
+    /// - Parameter patience: how long it may give nothing where others hold the same; nil: as long as any source may.
+    private func ask(
+        _ source: Source,
+        for request: ChunkRequest,
+        _ flight: FlightTable.FlightID,
+        patience: Duration?,
+        _ wasSlow: NIOLockedValueBox<Bool>
+    ) async throws {
+        let got = NIOLockedValueBox((count: 0, last: ContinuousClock.now))
+        let limit = patience ?? (source.kind == .owner ? min(stall, Flights.ownerStall) : stall)
         try await Stall.bounded(by: limit) { [statistics] in
             // All flights over a link share one line: while it gives anything, it has not stalled.
-            taken.withLockedValue { $0 } + (source.kind == .link ? Int(statistics.totals.link) : 0)
+            got.withLockedValue { $0.count } + (source.kind == .link ? Int(statistics.totals.link) : 0)
         } error: { [self] in
             // What nobody waits for may stand behind others for as long as it likes.
             let priority = state.withLockedValue { $0.flights[flight]?.priority }
             guard priority == .reader else { return nil }
+            if patience != nil {
+                wasSlow.withLockedValue { $0 = true }
+                pace.withLockedValue { $0.wasSlow(source.agent, after: limit, now: start.duration(to: .now)) }
+            }
             return ObjectError(.unavailable, "\(source.name) gave nothing for \(limit)")
         } _: { [self] in
             let rest = try await bringBlocks(request, from: source)
             guard !rest.isEmpty else { return }
             _ = try await peers.fetch(request.narrowed(to: rest), from: source) { chunk in
                 try self.take(chunk, from: source)
-                taken.withLockedValue { $0 += 1 }
+                let wait = got.withLockedValue { got in
+                    defer { got = (got.count + 1, .now) }
+                    return got.last.duration(to: .now)
+                }
+                if source.kind == .holder { pace.withLockedValue { $0.came(after: wait) } }
             }
         }
     }
@@ -313,8 +326,18 @@ final class Flights: Sendable {
             let rest = Set(digests.filter { !store.chunks.contains($0) })
             if rest.isEmpty { break }
             let request = ChunkRequest(manifest: manifest, chunks: Array(rest), level: .store, priority: priority)
+            let taken = NIOLockedValueBox(0)
             do {
-                _ = try await peers.fetch(request, from: source) { try self.take($0, from: source) }
+                try await Stall.bounded(by: stall) {
+                    taken.withLockedValue { $0 }
+                } error: { [stall] in
+                    ObjectError(.unavailable, "\(source.name) gave nothing for \(stall)")
+                } _: { [self] in
+                    _ = try await peers.fetch(request, from: source) { chunk in
+                        try self.take(chunk, from: source)
+                        taken.withLockedValue { $0 += 1 }
+                    }
+                }
             } catch let error as CancellationError {
                 throw error
             } catch {

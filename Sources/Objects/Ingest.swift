@@ -19,6 +19,7 @@ final class Ingest: Sendable {
     private let width: Int
     private let permits: Permits
     private let pins: ChunkPins
+    private let working = NIOLockedValueBox(0)
     let buffers = WindowBuffers(kept: Ingest.windowsAtOnce + 1)
 
     init(store: Store, pool: NIOThreadPool, cutting: NIOThreadPool, width: Int, pins: ChunkPins, limits: Limits) {
@@ -57,9 +58,10 @@ final class Ingest: Sendable {
     ) async throws -> IngestPass {
         try await permits.withPermit {
             let owner = pins.begin()
+            working.withLockedValue { $0 += 1 }
             defer {
                 pins.end(owner)
-                if isEnd { buffers.drain() }
+                working.withLockedValue { $0 -= 1 }
             }
             return try await withThrowingTaskGroup(of: Digested.self) { group in
                 var pass = pass
@@ -100,6 +102,11 @@ final class Ingest: Sendable {
                 }
             }
         }
+    }
+
+    /// A writer has ended: memory for windows is given back where none is at work.
+    func writerEnded() {
+        if working.withLockedValue({ $0 == 0 }) { buffers.drain() }
     }
 
     /// Ends a pass: stores the last block's list.

@@ -50,19 +50,12 @@ public struct KeepingRule: Sendable, Hashable {
         guard !here.isEmpty || toAllSites else { return false }
         let lacking = copies - here.count
         guard lacking > 0 else { return false }
-        let mine = KeepingRule.weight(manifest, own)
-        // Rendezvous hashing: whoever comes or goes changes the choice only where it is itself the one chosen.
+        let mine = (Rendezvous.weight(own, manifest), own)
         let before = site.filter { agent in
             guard agent != own, !holders.contains(agent) else { return false }
-            return (KeepingRule.weight(manifest, agent), agent) > (mine, own)
+            return (Rendezvous.weight(agent, manifest), agent) < mine
         }
         return before.count < lacking
-    }
-
-    private static func weight(_ manifest: Digest, _ agent: AgentID) -> UInt64 {
-        var mixed = manifest.suffix ^ agent.low ^ (agent.high &* 0x9e37_79b9_7f4a_7c15)
-        for _ in 0..<2 { mixed = (mixed ^ (mixed >> 33)) &* 0xff51_afd7_ed55_8ccd }
-        return mixed ^ (mixed >> 33)
     }
 }
 

@@ -102,7 +102,7 @@ public final class ObjectReader: Sendable {
     /// was open before counts, too, for it to become whole.
     private func noteEnds(of blocks: Range<Int>, before end: UInt64, _ map: BlockMap, _ object: OpenObject) {
         for block in blocks where map.offset(of: block + 1) <= end && !object.isPresent(block) {
-            cache.fetch.runAhead(object, blocks: block..<block + 1)
+            cache.fetch.note(block, of: object)
         }
     }
 

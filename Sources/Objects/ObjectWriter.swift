@@ -296,6 +296,7 @@ public final class ObjectWriter: Sendable {
             return (state.settling ? state.key : nil, state.base, state.whenEnded)
         }
         guard let closed else { return }
+        cache.ingest.writerEnded()
         closed.end?()
         cache.collector.removeRoot(self)
         staging.close()

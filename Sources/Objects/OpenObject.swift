@@ -23,6 +23,7 @@ final class OpenObject: Sendable {
         var presentCount = 0
         var whole: Bool
         var isFetching = false
+        var isLooking = false
         /// Blocks that are asked for ahead of readers.
         var asked: Set<Int> = []
     }
@@ -55,6 +56,16 @@ final class OpenObject: Sendable {
     func beginsAsking(_ block: Int) -> Bool { state.withLockedValue { $0.asked.insert(block).inserted } }
 
     func endsAsking(_ block: Int) { state.withLockedValue { _ = $0.asked.remove(block) } }
+
+    /// Whether the caller is the one who looks for what lacks ahead of readers.
+    func beginsLooking() -> Bool {
+        state.withLockedValue { state in
+            defer { state.isLooking = true }
+            return !state.isLooking
+        }
+    }
+
+    func endsLooking() { state.withLockedValue { $0.isLooking = false } }
 
     /// The block map, from memory or the store; nil where the manifest is not here yet.
     func map() throws -> BlockMap? {

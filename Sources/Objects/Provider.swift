@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Content
+import NIOConcurrencyHelpers
 import Peers
 import Storage
 
@@ -13,12 +14,23 @@ struct Provider: ChunkProvider {
     let flights: Flights
     let store: Store
     let space: Space
+    /// What requests have space reserved for: one flight brings it for all of them.
+    private let reserved = NIOLockedValueBox<Set<Digest>>([])
+
+    init(flights: Flights, store: Store, space: Space) {
+        self.flights = flights
+        self.store = store
+        self.space = space
+    }
 
     func makeAvailable(_ request: ChunkRequest) async throws {
         guard request.level == .owner, request.chunks != [request.manifest] else { return try await bring(request) }
         // Nobody on this node may have opened the object: what it owns of it would belong to nothing.
         if !store.chunks.contains(request.manifest) { try await bring(request.narrowed(to: [request.manifest])) }
-        let most = UInt64(request.chunks.count) * UInt64(Manifest.chunkLengthMax)
+        let missing = request.chunks.filter { !store.chunks.contains($0) }
+        let new = reserved.withLockedValue { reserved in missing.filter { reserved.insert($0).inserted } }
+        defer { reserved.withLockedValue { $0.subtract(new) } }
+        let most = UInt64(new.count) * UInt64(Manifest.chunkLengthMax)
         try await space.withReservation(of: most, label: "owner") { try await bring(request) }
     }
 

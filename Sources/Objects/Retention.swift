@@ -133,7 +133,11 @@ final class Retention: Sendable {
         guard let least = rules.withTime.compactMap(\.unread).min() else { return }
         let now = WallClock.milliseconds()
         let ended = try await pool.runIfActive { [self] in try unread(least: least, now: now) }
-        let count = try await collector.giveUp(ended)
+        let count = try await collector.giveUp(ended) { [self] record in
+            // Meanwhile it may have been read, or named again.
+            guard let record = try store.catalog.object(record.manifest) else { return false }
+            return try isOver(record, now)
+        }
         if count > 0 { logger.info("given up unread", metadata: ["objects": "\(count)"]) }
         for rule in rules.withTime {
             guard let unread = rule.unread else { continue }
@@ -146,28 +150,29 @@ final class Retention: Sendable {
         }
     }
 
-    /// The objects that are not in use and that every rule of their keys has an end for.
+    /// The objects that are not in use and that nobody read for long enough, the longest unread first.
     private func unread(least: Duration, now: UInt64) throws -> [ObjectRecord] {
-        let pinned = Set(try store.catalog.pins())
         var last: ObjectRecord?
         var ended: [ObjectRecord] = []
         while ended.count < Retention.removedMax {
             let page = try store.catalog.coldest(limit: Retention.pageCount, after: last)
             for record in page {
                 guard Retention.isOver(record.readAt, least, now) else { return ended }
-                guard !open.contains(record.manifest) else { continue }
-                let keys = try store.catalog.keys(of: record.manifest)
-                let isOver = keys.allSatisfy { key in
-                    guard let unread = rules.rule(for: key).unread, !pinned.contains(key) else { return false }
-                    return Retention.isOver(record.readAt, unread, now)
-                }
-                // One that no key names is the collector's.
-                if isOver, !keys.isEmpty { ended.append(record) }
+                if !open.contains(record.manifest), try isOver(record, now) { ended.append(record) }
             }
             guard page.count == Retention.pageCount else { return ended }
             last = page.last
         }
         return ended
+    }
+
+    /// Whether every rule of an object's keys has an end for it. One that no key names is the collector's.
+    private func isOver(_ record: ObjectRecord, _ now: UInt64) throws -> Bool {
+        let keys = try store.catalog.keys(of: record.manifest)
+        return !keys.isEmpty
+            && keys.allSatisfy { key in
+                rules.rule(for: key).unread.map { Retention.isOver(record.readAt, $0, now) } ?? false
+            }
     }
 
     private static func isOver(_ readAt: UInt64, _ unread: Duration, _ now: UInt64) -> Bool {
@@ -188,8 +193,8 @@ final class Retention: Sendable {
 
     private func remove(_ entries: [Entry], because reason: String) async throws {
         guard !entries.isEmpty else { return }
-        let isOurs = remover()
-        let leaving = entries.filter { isOurs($0.version.agent) }
+        let living = peers.living
+        let leaving = entries.filter { isOurs($0, living) }
         for start in stride(from: 0, to: leaving.count, by: Retention.pageCount) {
             let page = leaving[start..<min(leaving.count, start + Retention.pageCount)]
             // Just above what it ends: whatever was published of the key meanwhile wins.
@@ -198,12 +203,13 @@ final class Retention: Sendable {
         if !leaving.isEmpty { logger.info("removed", metadata: ["names": "\(leaving.count)", "why": "\(reason)"]) }
     }
 
-    /// Whether this agent is the one to remove what an agent published.
-    private func remover() -> (AgentID) -> Bool {
-        let own = peers.agent
-        let living = Set(peers.living().map(\.agent))
-        let isFirst = living.allSatisfy { own < $0 }
-        return { $0 == own || isFirst && !living.contains($0) }
+    /// Whether this agent is the one to remove an entry: its publisher, or where that is gone the first agent of this site
+    /// that may.
+    private func isOurs(_ entry: Entry, _ living: Set<AgentID>) -> Bool {
+        let able = peers.siteAgents(mayPublish: String(entry.key.namespace))
+        guard able.contains(peers.agent) else { return false }
+        if living.contains(entry.version.agent) { return entry.version.agent == peers.agent }
+        return able.min() == peers.agent
     }
 }
 

@@ -26,12 +26,14 @@ final class Settling: Sendable {
     }
 
     func end(_ key: Key) {
-        let waiters = state.withLockedValue { state -> [Signal] in
-            guard let count = state.keys[key] else { return [] }
+        let waiters = state.withLockedValue { state -> [Signal]? in
+            guard let count = state.keys[key] else { return nil }
             state.keys[key] = count > 1 ? count - 1 : nil
-            guard count == 1 else { return [] }
+            guard count == 1 else { return nil }
             return state.waiters.removeValue(forKey: key).map { Array($0.values) } ?? []
         }
+        // Others may still be closing it.
+        guard let waiters else { return }
         directory.announceSettling([key], settling: false)
         for waiter in waiters { waiter.fire() }
     }

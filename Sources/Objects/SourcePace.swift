@@ -56,8 +56,9 @@ public struct SourcePace: Sendable {
         return known.patience
     }
 
-    /// A holder was left because it was slow.
-    public mutating func wasSlow(_ agent: AgentID, now: Duration) {
+    /// A holder was left because it was slow. The wait counts: where all are slow, patience grows.
+    public mutating func wasSlow(_ agent: AgentID, after wait: Duration, now: Duration) {
+        came(after: wait)
         resting = resting.filter { now - $0.value.until < SourcePace.restMax }
         let length = resting[agent].map { min(SourcePace.restMax, $0.length * 2) } ?? SourcePace.restMin
         resting[agent] = Rest(until: now + length, length: length)

@@ -43,6 +43,8 @@ public struct Source: Hashable, Sendable {
     public enum Kind: String, Sendable {
         /// A peer of the own site that holds the object whole.
         case holder
+        /// A peer of the own site that holds an object which has much in common with it.
+        case relative
         /// The peer of the own site that fetches a block for all of them.
         case owner
         /// The gateway of the own site.

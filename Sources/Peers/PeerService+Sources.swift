@@ -67,12 +67,24 @@ extension PeerService {
         return known + silent
     }
 
-    /// The agents that are alive and known here, this one not among them, with what their certificates say.
-    public func living() -> [(agent: AgentID, site: String, authority: Authority?)] {
-        let authorities = state.withLockedValue { $0.security.authorities }
-        return replicator.members.filter { $0.state == .alive }
-            .map { ($0.identity.agent, $0.identity.site, authorities[$0.identity.agent]) }
+    /// The live agents of this site, this one among them, that may read a namespace, or that may publish in it.
+    public func siteAgents(mayRead namespace: String) -> [AgentID] {
+        siteAgents { $0.mayRead(namespace) }
     }
+
+    /// See ``siteAgents(mayRead:)``.
+    public func siteAgents(mayPublish namespace: String) -> [AgentID] {
+        siteAgents { $0.mayPublish(namespace) }
+    }
+
+    private func siteAgents(where holds: (Rights) -> Bool) -> [AgentID] {
+        let others = replicator.members.filter { $0.state == .alive && $0.identity.site == configuration.site }
+            .map(\.identity.agent)
+        return (holds(ownRights) ? [agent] : []) + others.filter { holds(rights(of: $0)) }
+    }
+
+    /// Every agent of which somebody that is alive says that it lives, this one among them.
+    public var living: Set<AgentID> { replicator.living }
 
     /// The site of an agent, also of one that only its site's gateway knows; nil: nobody told.
     public func site(of agent: AgentID) -> String? {
@@ -117,14 +129,14 @@ extension PeerService {
         }
         let alive = replicator.members.filter { $0.state == .alive }
         let site = alive.filter { $0.identity.site == configuration.site }
-        let order = { (peer: Membership.Peer) in self.rank(peer.identity.agent, block ?? manifest) }
+        let order = { (peer: Membership.Peer) in Rendezvous.weight(peer.identity.agent, block ?? manifest) }
         var out = site.filter { holders.contains($0.identity.agent) }
             .sorted { order($0) < order($1) }
             .map { source($0, .holder, .store) }
         out += site.filter { relatives.contains($0.identity.agent) && !holders.contains($0.identity.agent) }
             .sorted { order($0) < order($1) }
             .prefix(PeerService.relatedSourcesMax)
-            .map { source($0, .holder, .store) }
+            .map { source($0, .relative, .store) }
         if configuration.isGateway {
             guard level >= .gateway else { return out }
             let links = alive.filter { $0.identity.site != configuration.site }
@@ -149,8 +161,12 @@ extension PeerService {
         let own = ownRights
         // Who may not read what this agent may is no help to it.
         let peers = site.filter { !$0.identity.isGateway && rights(of: $0.identity.agent).readsAll(of: own) }
-        let best = peers.min { rank($0.identity.agent, block) < rank($1.identity.agent, block) }
-        guard let best, rank(best.identity.agent, block) < rank(agent, block) else { return nil }
+        let best = peers.min {
+            Rendezvous.weight($0.identity.agent, block) < Rendezvous.weight($1.identity.agent, block)
+        }
+        guard let best, Rendezvous.weight(best.identity.agent, block) < Rendezvous.weight(agent, block) else {
+            return nil
+        }
         return source(best, .owner, .owner)
     }
 
@@ -166,12 +182,6 @@ extension PeerService {
     func sitePeers() -> [Source] {
         replicator.members.filter { $0.state == .alive && $0.identity.site == configuration.site }
             .map { source($0, .holder, .store) }
-    }
-
-    private func rank(_ agent: AgentID, _ digest: Digest) -> UInt64 {
-        var mixed = digest.suffix ^ agent.low
-        mixed = (mixed ^ (mixed >> 33)) &* 0xff51_afd7_ed55_8ccd
-        return mixed ^ (mixed >> 33)
     }
 
     private func source(_ peer: Membership.Peer, _ kind: Source.Kind, _ level: FetchLevel) -> Source {

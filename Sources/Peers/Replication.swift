@@ -132,6 +132,13 @@ extension Replication {
         return actions
     }
 
+    /// Every agent of which somebody that is alive says that it lives, this one among them. Who lives in another site its
+    /// gateway says; its numbers may be refused here, or it may be of a version that gives none.
+    public var living: Set<AgentID> {
+        membership.all.filter { $0.state == .alive }
+            .reduce(into: [own]) { $0.formUnion($1.siteAgents.union([$1.identity.agent])) }
+    }
+
     /// Time passed: calls that are due, and peers that fell silent.
     public mutating func tick(now: Duration) -> [Action] {
         var actions: [Action] = []
@@ -142,10 +149,7 @@ extension Replication {
         let judges = membership.judgesAbsence && !awaitsNames
         if absence.tick(now: now, isWatching: judges) {
             actions.append(.beat)
-            // Who lives in another site its gateway says; its numbers may be refused here, or it may be of a version
-            // that gives none.
-            let living = membership.all.filter { $0.state == .alive }
-                .reduce(into: Set([own])) { $0.formUnion($1.siteAgents.union([$1.identity.agent])) }
+            let living = living
             let gone = absence.gone(among: table.mine.keys.filter { !living.contains($0) })
             if judges, !gone.isEmpty { actions.append(.bury(gone)) }
         }

@@ -58,6 +58,7 @@ final class Replicator: Sendable {
     var isBehind: Bool { read { $0.isBehind } }
     var mine: [AgentID: UInt64] { read { $0.table.mine } }
     var members: [Membership.Peer] { read { $0.membership.all } }
+    var living: Set<AgentID> { read { $0.living } }
     var silentAddresses: [(address: PeerAddress, site: String)] { read { $0.membership.silentAddresses } }
 
     func peer(_ agent: AgentID) -> Membership.Peer? { read { $0.membership.peer(agent) } }

@@ -83,22 +83,29 @@ struct KeepingTests {
         }
     }
 
-    @Test("P6: a copy that went with its agent is made again by another")
+    @Test("P6: copies that went with their agent are made again by another")
     func copiesAgain() async throws {
         var limits = Objects.Limits()
         limits.copyGrace = .milliseconds(120)
-        let (rules, key) = (KeepingRules(), try Key("ci/app.tar"))
-        let bytes = sample(5 << 20, seed: 32)
+        let rules = KeepingRules()
         try await AgentFixture.run(name: "a", limits: limits, rules: rules) { [limits] a in
             let address = try await a.address()
-            try await AgentFixture.run(name: "b", peers: [address], limits: limits, rules: rules) { b in
-                try await untilTrue { a.sees(b) && b.sees(a) }
-                try await a.put(key, bytes)
-                try await untilTrue { try b.cache.lookup(key) != nil && b.cache.status(of: key).place == .local }
-            }
-            // A third comes, and the second is found to be gone.
             try await AgentFixture.run(name: "c", peers: [address], limits: limits, rules: rules) { c in
-                try await untilTrue { try c.cache.lookup(key) != nil && c.cache.status(of: key).place == .local }
+                let all = [address, try await c.address()]
+                let keys = try (0..<24).map { try Key("ci/\($0).tar") }
+                try await AgentFixture.run(name: "b", peers: all, limits: limits, rules: rules) { b in
+                    try await untilTrue { a.sees(b) && b.sees(a) && c.sees(a) && a.sees(c) && c.sees(b) && b.sees(c) }
+                    for (n, key) in keys.enumerated() { try await a.put(key, noise(20_000, seed: UInt64(60 + n))) }
+                    try await untilTrue {
+                        try keys.allSatisfy {
+                            try b.cache.lookup($0) != nil && b.cache.status(of: $0).replication == .shared
+                        }
+                    }
+                    // Each of the two was chosen for some: those of the one that goes are the other's from then on.
+                    let mine = try keys.filter { try b.cache.status(of: $0).place == .local }.count
+                    #expect(mine > 0 && mine < keys.count, "\(mine) of \(keys.count)")
+                }
+                try await untilTrue { try keys.allSatisfy { try c.cache.status(of: $0).place == .local } }
             }
         }
     }
@@ -142,6 +149,33 @@ struct KeepingTests {
                 #expect(try (agent.cache.lookup(key) != nil) == stays, "\(key)")
             }
             #expect(try agent.cache.lookup(base) != nil && agent.cache.lookup(other) != nil)
+        }
+    }
+
+    @Test("What an agent publishes and pins stays, also where an agent of another site has the same rule")
+    func keepsPinsOfOthers() async throws {
+        let rules = KeepingRules([KeepingRule(prefix: "ci/app", keep: 1)])
+        var limits = Objects.Limits()
+        limits.retentionPeriod = .milliseconds(20)
+        try await AgentFixture.run(
+            site: "basement", links: [.init(site: "cloud", address: nil)], limits: limits, rules: rules
+        ) { [limits] here in
+            let address = try await here.address()
+            try await AgentFixture.run(
+                site: "cloud", name: "b", links: [.init(site: "basement", address: address)], limits: limits,
+                rules: rules
+            ) { there in
+                try await untilTrue { here.sees(there) && there.sees(here) }
+                for (publisher, other, name) in [(here, there, "x"), (there, here, "y")] {
+                    let keys = try (1...3).map { try Key("ci/app/\(name)\($0)") }
+                    try await publisher.put(keys[0], [1])
+                    try publisher.cache.pin(keys[0])
+                    for key in keys[1...] { try await publisher.put(key, [1]) }
+                    try await untilTrue { try other.cache.lookup(keys[1]) == nil }
+                    try await untilTrue { try other.cache.lookup(keys[2]) != nil }
+                    #expect(try other.cache.lookup(keys[0]) != nil)
+                }
+            }
         }
     }
 

@@ -82,11 +82,11 @@ struct PolicyTests {
         #expect(pace.patience() == .milliseconds(400))
         let sources = [source(1, .holder), source(2, .holder), source(3, .gateway)]
         #expect(pace.ordered(sources, now: .zero).map(\.agent.low) == [1, 2, 3])
-        pace.wasSlow(AgentID(high: 0, low: 1), now: .seconds(10))
+        pace.wasSlow(AgentID(high: 0, low: 1), after: .milliseconds(250), now: .seconds(10))
         #expect(pace.ordered(sources, now: .seconds(11)).map(\.agent.low) == [2, 1, 3])
         #expect(pace.ordered(sources, now: .seconds(13)).map(\.agent.low) == [1, 2, 3])
         // Slow again, it rests for longer.
-        pace.wasSlow(AgentID(high: 0, low: 1), now: .seconds(13))
+        pace.wasSlow(AgentID(high: 0, low: 1), after: .milliseconds(250), now: .seconds(13))
         #expect(pace.ordered(sources, now: .seconds(16)).map(\.agent.low) == [2, 1, 3])
     }
 
